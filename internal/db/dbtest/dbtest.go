@@ -1,0 +1,117 @@
+package dbtest
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/ident"
+)
+
+// Each runs fn twice as a subtest: "sqlite" and "postgres".
+func Each(t *testing.T, fn func(t *testing.T, d *db.DB)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { fn(t, open(t, SQLiteURL(t))) })
+	t.Run("postgres", func(t *testing.T) { fn(t, open(t, PostgresURL(t))) })
+}
+
+// SQLite opens a fresh migrated SQLite database.
+func SQLite(t testing.TB) *db.DB { return open(t, SQLiteURL(t)) }
+
+// SQLiteURL names a file in the test's own directory.
+func SQLiteURL(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "test.db") }
+
+func open(t testing.TB, u string) *db.DB {
+	t.Helper()
+	d, err := db.Open(context.Background(), db.Config{URL: u})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := d.MigrateUp(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// template is made once per process: later databases are copies of it, which is quicker than migrating each.
+var template struct {
+	once sync.Once
+	err  error
+	name string
+}
+
+var serial atomic.Int64
+
+// PostgresURL makes an empty database (copied from a migrated template) and names it; it is dropped when the test ends.
+func PostgresURL(t testing.TB) string {
+	t.Helper()
+	server, err := Server()
+	if err != nil {
+		t.Fatalf("PostgreSQL for tests (Debian package postgresql): %v", err)
+	}
+	template.once.Do(func() { template.name, template.err = makeTemplate(server) })
+	if template.err != nil {
+		t.Fatal(template.err)
+	}
+	name := fmt.Sprintf("t%d_%s", serial.Add(1), ident.Secret(10))
+	if err := admin(server, fmt.Sprintf("CREATE DATABASE %q TEMPLATE %q", name, template.name)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := admin(server, fmt.Sprintf("DROP DATABASE IF EXISTS %q WITH (FORCE)", name)); err != nil {
+			t.Error(err)
+		}
+	})
+	return withName(server, name)
+}
+
+func makeTemplate(server string) (string, error) {
+	name := "tpl_" + ident.Secret(10)
+	if err := admin(server, fmt.Sprintf("CREATE DATABASE %q", name)); err != nil {
+		return "", err
+	}
+	ctx := context.Background()
+	d, err := db.Open(ctx, db.Config{URL: withName(server, name)})
+	if err != nil {
+		return "", err
+	}
+	if err := d.MigrateUp(ctx); err != nil {
+		return "", err
+	}
+	return name, d.Close()
+}
+
+func withName(server, name string) string {
+	u, _ := url.Parse(server)
+	u.Path = "/" + name
+	return u.String()
+}
+
+// createMu keeps copies of the template one after the other: PostgreSQL refuses to copy a database that is being copied by others with connections.
+var createMu sync.Mutex
+
+func admin(server, statement string) error {
+	createMu.Lock()
+	defer createMu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	pool, err := sql.Open("pgx", withName(server, "postgres"))
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	_, err = pool.ExecContext(ctx, statement)
+	return err
+}

@@ -1,0 +1,78 @@
+-- +goose Up
+-- The event log: one row per event, in one order. seq is the cursor.
+CREATE TABLE event_head (
+  one BIGINT PRIMARY KEY CHECK (one = 1),
+  seq BIGINT NOT NULL,
+  removed BIGINT NOT NULL -- newest seq taken away by the retention
+);
+INSERT INTO event_head (one, seq, removed) VALUES (1, 0, 0);
+
+CREATE TABLE event (
+  seq BIGINT PRIMARY KEY,
+  uuid TEXT NOT NULL UNIQUE,
+  account TEXT NOT NULL,
+  type TEXT NOT NULL,
+  ref_id TEXT NOT NULL,
+  created_on BIGINT NOT NULL,
+  body TEXT NOT NULL
+);
+CREATE INDEX event_account ON event (account, seq);
+CREATE INDEX event_ref ON event (ref_id, seq);
+CREATE INDEX event_created ON event (created_on);
+
+-- Named readers of the log remember how far they came.
+CREATE TABLE event_cursor (
+  name TEXT PRIMARY KEY,
+  seq BIGINT NOT NULL,
+  modified_on BIGINT NOT NULL
+);
+
+-- Durable delayed work.
+CREATE TABLE job (
+  id TEXT PRIMARY KEY,
+  queue TEXT NOT NULL,
+  ord TEXT, -- jobs of one queue with the same ord run one after the other, in the order of seq
+  run_at BIGINT NOT NULL,
+  attempt BIGINT NOT NULL,
+  owner TEXT,
+  lease_until BIGINT,
+  created_on BIGINT NOT NULL,
+  payload TEXT NOT NULL,
+  last_error TEXT
+);
+CREATE INDEX job_due ON job (queue, run_at);
+CREATE INDEX job_ord ON job (queue, ord, id);
+
+-- Answers of POSTs with an Idempotency-Key.
+CREATE TABLE idempotency (
+  scope TEXT PRIMARY KEY, -- account, method, path and key
+  body_hash TEXT NOT NULL,
+  status BIGINT, -- NULL while the first request runs
+  header TEXT,
+  body TEXT,
+  created_on BIGINT NOT NULL
+);
+CREATE INDEX idempotency_created ON idempotency (created_on);
+
+-- One owner at a time for a piece of work, across nodes.
+CREATE TABLE lease (
+  name TEXT PRIMARY KEY,
+  owner TEXT NOT NULL,
+  until BIGINT NOT NULL
+);
+
+-- Small facts of the installation: keys of signatures, flags.
+CREATE TABLE setting (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL,
+  modified_on BIGINT NOT NULL
+);
+
+-- +goose Down
+DROP TABLE setting;
+DROP TABLE lease;
+DROP TABLE idempotency;
+DROP TABLE job;
+DROP TABLE event_cursor;
+DROP TABLE event;
+DROP TABLE event_head;

@@ -1,0 +1,145 @@
+package event_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/db/dbtest"
+	"github.com/opentact/opentact/internal/event"
+	"github.com/opentact/opentact/internal/fault"
+)
+
+func TestCursor(t *testing.T) {
+	if s := event.FormatCursor(0x4c2f91); s != "c_00000000004c2f91" {
+		t.Fatal(s)
+	}
+	if n, err := event.ParseCursor("c_00000000004c2f91"); err != nil || n != 0x4c2f91 {
+		t.Fatal(n, err)
+	}
+	for _, bad := range []string{"", "c_", "x_00000000004c2f91", "c_00000000004c2f9", "c_ffffffffffffffff", "c_00000000004c2fgg"} {
+		if _, err := event.ParseCursor(bad); err == nil {
+			t.Errorf("%q accepted", bad)
+		}
+	}
+}
+
+func TestEnvelope(t *testing.T) {
+	d := dbtest.SQLite(t)
+	l := event.NewLog(event.Config{DB: d})
+	at := time.Date(2026, 2, 3, 9, 32, 48, 410e6, time.UTC)
+	err := d.Update(t.Context(), func(_ context.Context, tx *db.Tx) error {
+		return l.Append(tx, event.Event{UUID: "u", Account: "a", Type: "balance", RefID: "r", Message: `New "balance"`, At: at, Payload: 40.5,
+			Members: []event.Member{{"source_action", "nrc"}, {"account", json.RawMessage(`{"uuid":"a"}`)}, {"call", map[string]any{"x": "<&>"}}}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, err := l.Get(t.Context(), "a", "u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"uuid":"u","cursor":"c_0000000000000001","created_on":"2026-02-03T09:32:48.410Z","modified_on":"2026-02-03T09:32:48.410Z","timestamp":"2026-02-03T09:32:48.410Z",` +
+		`"type":"balance","source_action":"nrc","message":"New \"balance\"","payload":40.5,"call":{"x":"<&>"},"ref_id":"r","account":{"uuid":"a"},"delivery_report":[]}`
+	if string(row.Body) != want {
+		t.Fatalf("got  %s\nwant %s", row.Body, want)
+	}
+}
+
+func TestCursorsHaveNoGapsAndNothingComesLate(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		l := event.NewLog(event.Config{DB: d})
+		ctx, cancel := context.WithCancel(t.Context())
+		var seen []int64
+		all := make(chan struct{})
+		const total = 400
+		l.Subscribe(func(r event.Row) {
+			seen = append(seen, r.Seq)
+			if len(seen) == total {
+				close(all)
+			}
+		})
+		var run sync.WaitGroup
+		ready := make(chan struct{})
+		run.Go(func() {
+			if err := l.Run(ctx, func() { close(ready) }); err != nil {
+				t.Error(err)
+			}
+		})
+		<-ready
+		var wg sync.WaitGroup
+		for i := range total {
+			wg.Go(func() {
+				if err := d.Update(context.Background(), func(_ context.Context, tx *db.Tx) error {
+					return l.Append(tx, event.Event{Account: "a", Type: "t", RefID: fmt.Sprint(i), Payload: i})
+				}); err != nil {
+					t.Error(err)
+				}
+				_ = d.Update(context.Background(), func(_ context.Context, tx *db.Tx) error {
+					_ = l.Append(tx, event.Event{Account: "a", Type: "t", RefID: "x"})
+					return errors.New("taken back")
+				})
+			})
+		}
+		wg.Wait()
+		<-all
+		cancel()
+		run.Wait()
+		for i, s := range seen {
+			if s != int64(i+1) {
+				t.Fatalf("place %d has cursor %d", i, s)
+			}
+		}
+	})
+}
+
+func TestTrimAndCheck(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		l := event.NewLog(event.Config{DB: d})
+		old := time.Now().Add(-8 * 24 * time.Hour)
+		for i := range 5 {
+			at := old
+			if i >= 3 {
+				at = time.Now()
+			}
+			if err := d.Update(t.Context(), func(_ context.Context, tx *db.Tx) error {
+				return l.Append(tx, event.Event{Account: "a", Type: "t", RefID: "r", At: at})
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := l.Trim(t.Context(), time.Now().Add(-7*24*time.Hour), 100); err != nil || n != 3 {
+			t.Fatal(n, err)
+		}
+		if err := l.Check(t.Context(), 2); !fault.Is(err, fault.CursorExpired) {
+			t.Fatal(err)
+		}
+		if err := l.Check(t.Context(), 3); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Check(t.Context(), 6); !fault.Is(err, fault.NotFound) {
+			t.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkAppend(b *testing.B) {
+	d := dbtest.SQLite(b)
+	l := event.NewLog(event.Config{DB: d})
+	b.SetParallelism(64)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := d.Update(context.Background(), func(_ context.Context, tx *db.Tx) error {
+				return l.Append(tx, event.Event{Account: "a", Type: "t", RefID: "r", Payload: map[string]any{"state": "live", "duration": 2}})
+			}); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

@@ -1,0 +1,185 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/ident"
+)
+
+// Limits of the package, in one place.
+const (
+	pollEvery      = time.Second      // a dispatcher looks by itself: other nodes enqueue too
+	leaseMargin    = 15 * time.Second // a lease outlives its handler's timeout by this
+	defaultTimeout = 30 * time.Second // of a handler
+	defaultWorkers = 4
+	maxError       = 1000 // bytes of an error that are kept
+)
+
+// New is a job to be.
+type New struct {
+	Queue   string
+	Order   string    // empty: no order
+	RunAt   time.Time // zero: now
+	Payload any
+}
+
+// Job is a job in a handler's hands.
+type Job struct {
+	ID      string
+	Queue   string
+	Order   string
+	RunAt   time.Time
+	Attempt int // 1 on the first run
+	Payload json.RawMessage
+}
+
+// Decode reads the payload.
+func (j Job) Decode(into any) error {
+	if err := json.Unmarshal(j.Payload, into); err != nil {
+		return fmt.Errorf("job %s of queue %s: %w", j.ID, j.Queue, err)
+	}
+	return nil
+}
+
+// Outcome is what a handler says of its job.
+type Outcome struct {
+	kind outcomeKind
+	at   time.Time
+	err  error
+}
+
+type outcomeKind int
+
+const (
+	finished outcomeKind = iota
+	again
+	kept
+)
+
+// Finished removes the job.
+func Finished() Outcome { return Outcome{} }
+
+// Again runs it once more, not before at; err is kept for the operator.
+func Again(at time.Time, err error) Outcome { return Outcome{kind: again, at: at, err: err} }
+
+// Kept says that the handler's own transaction called Done or Move.
+func Kept() Outcome { return Outcome{kind: kept} }
+
+// Options of a queue.
+type Options struct {
+	Workers int           // jobs at once on this node
+	Timeout time.Duration // of one run; its context ends then
+}
+
+// Handler does a job.
+type Handler func(ctx context.Context, j Job) Outcome
+
+// Config is what a Runner needs.
+type Config struct {
+	DB     *db.DB
+	Node   string // name of this node, stable over restarts; leases it left behind are taken back at the start
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
+}
+
+// Runner enqueues jobs, and runs those whose queues have a handler here.
+type Runner struct {
+	db   *db.DB
+	node string
+	log  *slog.Logger
+	now  func() time.Time
+
+	mu     sync.Mutex // guards queues until Run
+	queues map[string]*queue
+}
+
+type queue struct {
+	name string
+	opt  Options
+	fn   Handler
+	wake chan time.Time // earliest due time of new work; holds one, the dispatcher polls anyway
+}
+
+// NewRunner makes a runner; Run starts its work.
+func NewRunner(cfg Config) *Runner {
+	r := &Runner{db: cfg.DB, node: cfg.Node, log: cfg.Logger, now: cfg.Now, queues: map[string]*queue{}}
+	if r.node == "" {
+		r.node = ident.New()
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	return r
+}
+
+// Handle names the handler of a queue; it must be called before Run, once per queue.
+func (r *Runner) Handle(name string, opt Options, fn Handler) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.queues[name] != nil {
+		panic("jobs: two handlers for queue " + name)
+	}
+	if opt.Workers <= 0 {
+		opt.Workers = defaultWorkers
+	}
+	if opt.Timeout <= 0 {
+		opt.Timeout = defaultTimeout
+	}
+	r.queues[name] = &queue{name: name, opt: opt, fn: fn, wake: make(chan time.Time, 1)}
+}
+
+// Enqueue adds a job to a transaction; it runs after the commit, when its time has come.
+func (r *Runner) Enqueue(ctx context.Context, tx *db.Tx, n New) (string, error) {
+	payload, err := json.Marshal(n.Payload)
+	if err != nil {
+		return "", fmt.Errorf("job for queue %s: %w", n.Queue, err)
+	}
+	now := r.now()
+	if n.RunAt.IsZero() {
+		n.RunAt = now
+	}
+	id := ident.New()
+	if err := insertJob(ctx, tx, id, n, payload, now); err != nil {
+		return "", err
+	}
+	if q := r.queue(n.Queue); q != nil {
+		tx.After(func() { q.nudge(n.RunAt) })
+	}
+	return id, nil
+}
+
+func (r *Runner) queue(name string) *queue {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.queues[name]
+}
+
+// nudge tells the dispatcher of new work; of two unread nudges the earlier time stays.
+func (q *queue) nudge(at time.Time) {
+	for {
+		select {
+		case q.wake <- at:
+			return
+		default:
+		}
+		select {
+		case other := <-q.wake:
+			if other.Before(at) {
+				at = other
+			}
+		default:
+		}
+	}
+}
+
+var errPanic = errors.New("handler panicked")

@@ -1,0 +1,176 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/opentact/opentact/internal/db"
+)
+
+// Run claims and does jobs until ctx ends; then it waits for the running handlers, whose contexts end at once, and gives back what they left.
+func (r *Runner) Run(ctx context.Context, ready func()) error {
+	if err := r.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return takeBack(ctx, tx, r.node) }); err != nil {
+		return fmt.Errorf("take back jobs: %w", err)
+	}
+	r.mu.Lock()
+	queues := make([]*queue, 0, len(r.queues))
+	for _, q := range r.queues {
+		queues = append(queues, q)
+	}
+	r.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, q := range queues {
+		wg.Go(func() { r.dispatch(ctx, q) })
+	}
+	ready()
+	wg.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseMargin)
+	defer cancel()
+	return r.db.Update(last, func(ctx context.Context, tx *db.Tx) error { return takeBack(ctx, tx, r.node) })
+}
+
+// dispatch claims as many jobs as it has idle workers, whenever something is due.
+func (r *Runner) dispatch(ctx context.Context, q *queue) {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	free := make(chan struct{}, q.opt.Workers)
+	for range q.opt.Workers {
+		free <- struct{}{}
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case at := <-q.wake:
+			if d := at.Sub(r.now()); d > 0 {
+				r.sooner(timer, d)
+				continue
+			}
+		case <-timer.C:
+		}
+		wait := r.round(ctx, q, free, &workers)
+		timer.Reset(wait)
+	}
+}
+
+// sooner makes the timer fire within d, if it would fire later: a timer's rest is unknown, so poll-length waits are simply cut.
+func (r *Runner) sooner(t *time.Timer, d time.Duration) {
+	if d < pollEvery {
+		t.Reset(d)
+	}
+}
+
+// round claims and starts jobs until nothing is due or no worker is free, and says when to look again.
+func (r *Runner) round(ctx context.Context, q *queue, free chan struct{}, workers *sync.WaitGroup) time.Duration {
+	for {
+		n := take(ctx, free, q.opt.Workers)
+		if n == 0 {
+			return 0
+		}
+		var got []Job
+		err := r.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+			got, err = claim(ctx, tx, q.name, r.node, r.now(), q.opt.Timeout+leaseMargin, n)
+			return err
+		})
+		if err != nil {
+			if ctx.Err() == nil {
+				r.log.Warn("claim jobs", "queue", q.name, "error", err)
+			}
+			got = nil
+		}
+		for range n - len(got) {
+			free <- struct{}{}
+		}
+		for _, j := range got {
+			workers.Go(func() {
+				r.do(ctx, q, j)
+				free <- struct{}{}
+				if j.Order != "" {
+					q.nudge(r.now()) // the next of its order may go
+				}
+			})
+		}
+		if len(got) < n {
+			return r.pause(ctx, q, err)
+		}
+	}
+}
+
+// take waits for one idle worker and takes all that are idle.
+func take(ctx context.Context, free chan struct{}, most int) int {
+	select {
+	case <-ctx.Done():
+		return 0
+	case <-free:
+	}
+	n := 1
+	for n < most {
+		select {
+		case <-free:
+			n++
+		default:
+			return n
+		}
+	}
+	return n
+}
+
+// pause gives the time until the next job is due, at most the polling time.
+func (r *Runner) pause(ctx context.Context, q *queue, trouble error) time.Duration {
+	if trouble != nil {
+		return pollEvery
+	}
+	due, err := nextDue(ctx, r.db.Read(), q.name)
+	if err != nil || due.IsZero() {
+		return pollEvery
+	}
+	// A job that is due but was not claimed waits for another of its order, whose end will wake us.
+	if d := due.Sub(r.now()); d > time.Millisecond && d < pollEvery {
+		return d
+	}
+	return pollEvery
+}
+
+// do runs one job and ends it as its outcome says.
+func (r *Runner) do(ctx context.Context, q *queue, j Job) {
+	run, cancel := context.WithTimeout(ctx, q.opt.Timeout)
+	defer cancel()
+	out := r.call(run, q, j)
+	if out.kind == kept {
+		return
+	}
+	if ctx.Err() != nil && out.kind == again {
+		return // stopping: Run gives the lease back, and the job runs again at its time
+	}
+	last, stop := context.WithTimeout(context.WithoutCancel(ctx), leaseMargin)
+	defer stop()
+	err := r.db.Update(last, func(ctx context.Context, tx *db.Tx) error {
+		if out.kind == finished {
+			return Done(ctx, tx, j.ID)
+		}
+		return Move(ctx, tx, j.ID, out.at, out.err)
+	})
+	if err != nil {
+		r.log.Warn("end job", "queue", q.name, "job", j.ID, "error", err)
+		return
+	}
+	if out.kind == again {
+		q.nudge(out.at)
+	}
+}
+
+// call keeps a panicking handler from taking the process with it; its job is tried again later and later.
+func (r *Runner) call(ctx context.Context, q *queue, j Job) (out Outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("job handler panicked", "queue", q.name, "job", j.ID, "panic", p, "stack", string(debug.Stack()))
+			out = Again(r.now().Add(time.Duration(min(j.Attempt, 60))*time.Minute), errPanic)
+		}
+	}()
+	return q.fn(ctx, j)
+}
