@@ -1,0 +1,164 @@
+package number
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/e164"
+	"github.com/opentact/opentact/internal/fault"
+	"github.com/opentact/opentact/internal/ident"
+)
+
+const leaseColumns = "uuid, account, tn, state, plan, name, autorenew, voice, sms, mms, fax, emergency, app, connection, sip_user, messaging_profile, caller_filter, tn_order, created_by, expires_on, released_on, created_on, modified_on"
+
+func scanLease(scan func(...any) error) (Lease, error) {
+	var l Lease
+	var tn int64
+	var name, app, conn, user, profile, filter, order, by db.Text
+	var expires, released, created, modified db.Time
+	err := scan(&l.ID, &l.Account, &tn, &l.State, &l.Plan, &name, &l.AutoRenew, &l.On.Voice, &l.On.SMS, &l.On.MMS, &l.On.Fax, &l.On.Emergency,
+		&app, &conn, &user, &profile, &filter, &order, &by, &expires, &released, &created, &modified)
+	l.TN = numberOf(tn)
+	l.Name, l.App, l.Connection, l.SIPUser, l.MessagingProfile = string(name), string(app), string(conn), string(user), string(profile)
+	l.CallerFilter, l.Order, l.CreatedBy = string(filter), string(order), string(by)
+	l.Expires, l.ReleasedOn, l.Created, l.Modified = expires.Time, released.Time, created.Time, modified.Time
+	return l, err
+}
+
+func numberOf(tn int64) e164.Number { return e164.Number(strconv.FormatInt(tn, 10)) }
+
+func oneLease(row *sql.Row) (Lease, bool, error) {
+	l, err := scanLease(row.Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Lease{}, false, nil
+	}
+	if err != nil {
+		return Lease{}, false, fmt.Errorf("lease: %w", err)
+	}
+	return l, true, nil
+}
+
+// ByTN gives the lease that a number has now, of any account.
+func (s *Service) ByTN(ctx context.Context, q db.Querier, tn e164.Number) (Lease, bool, error) {
+	return oneLease(q.QueryRow(ctx, "SELECT "+leaseColumns+" FROM tn_lease WHERE tn = $1 AND state <> 'released'", tn.Int()))
+}
+
+// ByKey gives an account's lease by uuid or number, or a 404 "TN lease not found". A released lease is found by uuid only when nothing else has it.
+func (s *Service) ByKey(ctx context.Context, q db.Querier, account, key string) (Lease, error) {
+	var row *sql.Row
+	if id, err := ident.Parse(key); err == nil {
+		row = q.QueryRow(ctx, "SELECT "+leaseColumns+" FROM tn_lease WHERE uuid = $1 AND account = $2 AND state <> 'released'", id, account)
+	} else if tn, err := e164.Parse(key); err == nil {
+		row = q.QueryRow(ctx, "SELECT "+leaseColumns+" FROM tn_lease WHERE tn = $1 AND account = $2 AND state <> 'released'", tn.Int(), account)
+	} else {
+		return Lease{}, fault.Missing("TN lease")
+	}
+	l, ok, err := oneLease(row)
+	if err == nil && !ok {
+		err = fault.Missing("TN lease")
+	}
+	return l, err
+}
+
+func leases(ctx context.Context, q db.Querier, tail string, args ...any) ([]Lease, error) {
+	rows, err := q.Query(ctx, "SELECT "+leaseColumns+" FROM tn_lease "+tail, args...)
+	if err != nil {
+		return nil, fmt.Errorf("leases: %w", err)
+	}
+	defer rows.Close()
+	out := []Lease{}
+	for rows.Next() {
+		l, err := scanLease(rows.Scan)
+		if err != nil {
+			return nil, fmt.Errorf("leases: %w", err)
+		}
+		out = append(out, l)
+	}
+	return out, rows.Err()
+}
+
+// ByApp gives the leases whose calls run the app's flow.
+func (s *Service) ByApp(ctx context.Context, q db.Querier, account, app string) ([]Lease, error) {
+	return leases(ctx, q, "WHERE account = $1 AND app = $2 AND state <> 'released' ORDER BY created_on DESC, uuid DESC", account, app)
+}
+
+// ByProfile gives the leases tied to a messaging profile, the number pool.
+func (s *Service) ByProfile(ctx context.Context, q db.Querier, account, profile string) ([]Lease, error) {
+	return leases(ctx, q, "WHERE account = $1 AND messaging_profile = $2 AND state <> 'released' ORDER BY created_on DESC, uuid DESC", account, profile)
+}
+
+// SMS gives the sms subscription of a lease.
+func (s *Service) SMS(ctx context.Context, q db.Querier, lease string) (Subscription, bool, error) {
+	var b Subscription
+	var profile, campaign, reason db.Text
+	var created, modified db.Time
+	err := q.QueryRow(ctx, "SELECT uuid, lease, account, kind, messaging_profile, campaign, state, reason, created_on, modified_on FROM subscription WHERE lease = $1 AND kind = 'sms'", lease).
+		Scan(&b.ID, &b.Lease, &b.Account, &b.Kind, &profile, &campaign, &b.State, &reason, &created, &modified)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Subscription{}, false, nil
+	}
+	if err != nil {
+		return Subscription{}, false, fmt.Errorf("sms subscription: %w", err)
+	}
+	b.Profile, b.Campaign, b.Reason, b.Created, b.Modified = string(profile), string(campaign), string(reason), created.Time, modified.Time
+	return b, true, nil
+}
+
+// Assign ties leases (by uuid or number) to a voice target and unties others, all or nothing, and gives the leases that are tied now.
+// column is "app" or "connection"; setting one clears the other.
+func (s *Service) Assign(ctx context.Context, tx *db.Tx, account, column, target string, add, remove []string) ([]Lease, error) {
+	other := map[string]string{"app": "connection", "connection": "app"}[column]
+	if other == "" {
+		return nil, fmt.Errorf("number: no such voice target %q", column)
+	}
+	now := s.now().UnixMicro()
+	for _, key := range remove {
+		l, err := s.ByKey(ctx, tx, account, key)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := tx.Exec(ctx, "UPDATE tn_lease SET "+column+" = NULL, modified_on = $1 WHERE uuid = $2 AND "+column+" = $3", now, l.ID, target); err != nil {
+			return nil, fmt.Errorf("untie lease: %w", err)
+		}
+	}
+	for _, key := range add {
+		l, err := s.ByKey(ctx, tx, account, key)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := tx.Exec(ctx, "UPDATE tn_lease SET "+column+" = $1, "+other+" = NULL, modified_on = $2 WHERE uuid = $3", target, now, l.ID); err != nil {
+			return nil, fmt.Errorf("tie lease: %w", err)
+		}
+	}
+	return leases(ctx, tx, "WHERE account = $1 AND "+column+" = $2 AND state <> 'released' ORDER BY created_on DESC, uuid DESC", account, target)
+}
+
+// TNView is a number's short form inside calls and messages; "null" for a number that is not in the inventory.
+func (s *Service) TNView(ctx context.Context, q db.Querier, tn e164.Number) (json.RawMessage, error) {
+	var v struct {
+		TN       int64   `json:"tn"`
+		Type     string  `json:"type"`
+		SMS      bool    `json:"sms"`
+		Created  string  `json:"created_on"`
+		Modified string  `json:"modified_on"`
+		Deleted  *string `json:"deleted_on"`
+	}
+	var created, modified db.Time
+	err := q.QueryRow(ctx, "SELECT tn, kind, sms, created_on, modified_on FROM tn WHERE tn = $1", tn.Int()).Scan(&v.TN, &v.Type, &v.SMS, &created, &modified)
+	if errors.Is(err, sql.ErrNoRows) {
+		return json.RawMessage("null"), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("number %s: %w", tn, err)
+	}
+	v.Created, v.Modified = wireTime(created.Time), wireTime(modified.Time)
+	return json.Marshal(v)
+}
+
+func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
