@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# test.sh [all|checks|unit|race|scenario]: runs tests and ends with one line "N passed, N failed, N skipped".
+#   all       checks, then every test once, with the race detector
+#   checks    format, vet, staticcheck (no tests; ends with the first failure's code)
+#   unit      tests of cmd and internal without the race detector
+#   race      every test with the race detector, no checks
+#   scenario  whole-server scenarios, with the race detector
+# PKG="./internal/fault/... ./internal/money" narrows checks and tests to these packages; ARGS="-run X -count=1" is handed to go test.
+#
+# Everything is compiled once: vet and staticcheck read the race detector's build of the dependencies, which the tests need anyway.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+what=${1:-all}
+build=(-race)
+default=(./...)
+case "$what" in
+all | checks | race) ;;
+unit)
+	build=()
+	default=(./cmd/... ./internal/...)
+	;;
+scenario) default=(./test/scenario/...) ;;
+*)
+	echo "usage: test.sh [all|checks|unit|race|scenario]" >&2
+	exit 2
+	;;
+esac
+read -r -a packages <<<"${PKG:-${default[*]}}"
+read -r -a arguments <<<"${ARGS:-}"
+results=()
+failed=0
+
+step() { printf '\n== %s\n' "$*"; }
+
+check() { # check NAME COMMAND...
+	local name=$1
+	shift
+	step "$name"
+	if "$@"; then
+		results+=(-check "$name=ok")
+	else
+		results+=(-check "$name=failed")
+		failed=1
+	fi
+}
+
+linters() { (cd tools && go build -buildvcs=false -o ../bin/tools/ honnef.co/go/tools/cmd/staticcheck mvdan.cc/gofumpt); }
+
+format() {
+	local dirs files
+	mapfile -t dirs < <(go list -e -f '{{.Dir}}' "${packages[@]}")
+	mapfile -t files < <(for d in "${dirs[@]}"; do compgen -G "${d#"$PWD"/}/*.go"; done)
+	[ ${#files[@]} -gt 0 ] || return 1
+	local bad
+	bad=$(bin/tools/gofumpt -l "${files[@]}") || return 1
+	[ -z "$bad" ] || {
+		printf 'not formatted (make fmt mends it):\n%s\n' "$bad"
+		return 1
+	}
+}
+
+checks() {
+	check linters linters
+	check format format
+	check vet go vet "${build[@]}" "${packages[@]}"
+	check staticcheck env GOFLAGS="${GOFLAGS:-} -race" bin/tools/staticcheck "${packages[@]}"
+}
+
+tests() {
+	step "tests: ${packages[*]}"
+	go build -race -buildvcs=false -o bin/tools/ ./test/tool/pgrun ./test/tool/summary || exit 1
+	bin/tools/pgrun go test "${build[@]}" -vet=off -timeout 8m -json "${arguments[@]}" "${packages[@]}" |
+		bin/tools/summary "${results[@]}"
+}
+
+case "$what" in
+checks)
+	checks
+	exit $failed
+	;;
+all) checks ;;
+esac
+tests
