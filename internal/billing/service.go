@@ -44,6 +44,7 @@ type Service struct {
 	log      *slog.Logger
 	now      func() time.Time
 	opening  money.Amount
+	objects  Objects
 }
 
 // New makes the service and registers the handler of its jobs.

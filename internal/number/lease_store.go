@@ -162,3 +162,129 @@ func (s *Service) TNView(ctx context.Context, q db.Querier, tn e164.Number) (jso
 }
 
 func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+func insertLease(ctx context.Context, tx *db.Tx, l Lease) error {
+	_, err := tx.Exec(ctx, "INSERT INTO tn_lease ("+leaseColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+		l.ID, l.Account, l.TN.Int(), l.State, l.Plan, db.Text(l.Name), l.AutoRenew, l.On.Voice, l.On.SMS, l.On.MMS, l.On.Fax, l.On.Emergency, db.Text(l.App), db.Text(l.Connection), db.Text(l.SIPUser),
+		db.Text(l.MessagingProfile), db.Text(l.CallerFilter), db.Text(l.Order), db.Text(l.CreatedBy), db.At(l.Expires), db.At(l.ReleasedOn), db.At(l.Created), db.At(l.Modified))
+	if err != nil {
+		return fmt.Errorf("make lease: %w", err)
+	}
+	return nil
+}
+
+func updateLease(ctx context.Context, tx *db.Tx, l Lease) error {
+	_, err := tx.Exec(ctx, `UPDATE tn_lease SET state = $1, name = $2, autorenew = $3, voice = $4, sms = $5, mms = $6, fax = $7, emergency = $8, app = $9, connection = $10, sip_user = $11,
+		messaging_profile = $12, caller_filter = $13, expires_on = $14, released_on = $15, modified_on = $16 WHERE uuid = $17`,
+		l.State, db.Text(l.Name), l.AutoRenew, l.On.Voice, l.On.SMS, l.On.MMS, l.On.Fax, l.On.Emergency, db.Text(l.App), db.Text(l.Connection), db.Text(l.SIPUser),
+		db.Text(l.MessagingProfile), db.Text(l.CallerFilter), db.At(l.Expires), db.At(l.ReleasedOn), db.At(l.Modified), l.ID)
+	if err != nil {
+		return fmt.Errorf("change lease: %w", err)
+	}
+	return nil
+}
+
+const subscriptionColumns = "uuid, lease, account, kind, messaging_profile, campaign, state, reason, created_on, modified_on"
+
+func saveSubscription(ctx context.Context, tx *db.Tx, b Subscription) error {
+	_, err := tx.Exec(ctx, "INSERT INTO subscription ("+subscriptionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT (lease, kind) DO UPDATE SET messaging_profile = excluded.messaging_profile, campaign = excluded.campaign, state = excluded.state, reason = excluded.reason, modified_on = excluded.modified_on`,
+		b.ID, b.Lease, b.Account, b.Kind, db.Text(b.Profile), db.Text(b.Campaign), b.State, db.Text(b.Reason), db.At(b.Created), db.At(b.Modified))
+	if err != nil {
+		return fmt.Errorf("save subscription: %w", err)
+	}
+	return nil
+}
+
+// Subscriptions lists what is switched on for a lease.
+func (s *Service) Subscriptions(ctx context.Context, q db.Querier, lease string) ([]Subscription, error) {
+	rows, err := q.Query(ctx, "SELECT "+subscriptionColumns+" FROM subscription WHERE lease = $1 ORDER BY kind", lease)
+	if err != nil {
+		return nil, fmt.Errorf("subscriptions: %w", err)
+	}
+	defer rows.Close()
+	out := []Subscription{}
+	for rows.Next() {
+		var b Subscription
+		var profile, campaign, reason db.Text
+		var created, modified db.Time
+		if err := rows.Scan(&b.ID, &b.Lease, &b.Account, &b.Kind, &profile, &campaign, &b.State, &reason, &created, &modified); err != nil {
+			return nil, fmt.Errorf("subscriptions: %w", err)
+		}
+		b.Profile, b.Campaign, b.Reason, b.Created, b.Modified = string(profile), string(campaign), string(reason), created.Time, modified.Time
+		out = append(out, b)
+	}
+	return out, rows.Err()
+}
+
+// removeSubscriptions ends services of a lease; kind "" is all of them.
+func removeSubscriptions(ctx context.Context, tx *db.Tx, lease, kind string) error {
+	_, err := tx.Exec(ctx, "DELETE FROM subscription WHERE lease = $1 AND ($2 = '' OR kind = $2)", lease, kind)
+	if err != nil {
+		return fmt.Errorf("end subscription: %w", err)
+	}
+	return nil
+}
+
+// LeaseFilter chooses leases.
+type LeaseFilter struct {
+	Account                                   string
+	TN                                        string // mask over digits
+	AutoRenew                                 *bool
+	App, Connection, SIPUser, Profile, Filter httpOpt
+	AppsSkip, ConnectionsSkip, ProfilesSkip   []string
+	Features                                  []string
+	CreatedFrom, CreatedTo, ModFrom, ModTo    time.Time
+	ExpiresFrom, ExpiresTo                    time.Time
+	Or                                        bool
+	Order                                     []Sort
+	Take, Skip                                int
+}
+
+// httpOpt is a nullable relation filter: not set, null, or an id.
+type httpOpt struct {
+	Set bool
+	ID  string // empty: rows without the relation
+}
+
+// Leases gives a window of the account's leases that fit, and how many fit.
+func (s *Service) Leases(ctx context.Context, f LeaseFilter) ([]Lease, int, error) {
+	w := db.Where{Or: f.Or}
+	w.Fix("account = ? AND state <> 'released'", f.Account)
+	if f.TN != "" {
+		w.Add("CAST(tn AS TEXT) LIKE ? ESCAPE '!'", db.LikeMask(f.TN))
+	}
+	if f.AutoRenew != nil {
+		w.Add("autorenew = ?", *f.AutoRenew)
+	}
+	for column, v := range map[string]httpOpt{"app": f.App, "connection": f.Connection, "sip_user": f.SIPUser, "messaging_profile": f.Profile, "caller_filter": f.Filter} {
+		switch {
+		case v.Set && v.ID == "":
+			w.Add(column + " IS NULL")
+		case v.Set:
+			w.Add(column+" = ?", v.ID)
+		}
+	}
+	w.NotIn("app", f.AppsSkip)
+	w.NotIn("connection", f.ConnectionsSkip)
+	w.NotIn("messaging_profile", f.ProfilesSkip)
+	for _, name := range f.Features {
+		w.Add(featureColumns[name])
+	}
+	w.Between("created_on", f.CreatedFrom, f.CreatedTo)
+	w.Between("modified_on", f.ModFrom, f.ModTo)
+	w.Between("expires_on", f.ExpiresFrom, f.ExpiresTo)
+	where, args := w.SQL()
+	var total int
+	if err := s.db.Read().QueryRow(ctx, "SELECT count(*) FROM tn_lease"+where, args...).Scan(&total); err != nil {
+		return nil, 0, fmt.Errorf("count leases: %w", err)
+	}
+	order := orderBy(f.Order, map[string]string{"tn": "tn", "created_on": "created_on", "modified_on": "modified_on", "expired_on": "expires_on"})
+	out, err := leases(ctx, s.db.Read(), where+order+db.Limit(f.Take, f.Skip), args...)
+	return out, total, err
+}
+
+// due gives leases that end before a time.
+func (s *Service) due(ctx context.Context, q db.Querier, before time.Time, limit int) ([]Lease, error) {
+	return leases(ctx, q, "WHERE state <> 'released' AND expires_on <= $1 ORDER BY expires_on"+db.Limit(limit, 0), before.UnixMicro())
+}

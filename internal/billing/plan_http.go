@@ -1,0 +1,180 @@
+package billing
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/httpapi"
+)
+
+// planView is TnProfile of the contract, for a price plan.
+type planView struct {
+	UUID        string          `json:"uuid"`
+	Name        string          `json:"name"`
+	Description *string         `json:"description"`
+	Active      bool            `json:"is_active"`
+	Priority    *string         `json:"priority"`
+	TollFree    *bool           `json:"toll_free"`
+	Validator   *string         `json:"tn_search_validator"`
+	Placeholder *string         `json:"tn_search_placeholder"`
+	Tooltip     *string         `json:"tn_search_tooltip"`
+	TNProvider  json.RawMessage `json:"tn_provider"`
+	RegProvider json.RawMessage `json:"register_provider"`
+	SMSProvider json.RawMessage `json:"sms_provider"`
+	VoxProvider json.RawMessage `json:"voice_provider"`
+	Prices
+	Strategy  int             `json:"class4_resource_prefix_route_strategy_id"`
+	Vendor    int             `json:"class4_resource_prefix_vendor_resource_id"`
+	RateTable int             `json:"class4_resource_prefix_rate_table_id"`
+	Country   json.RawMessage `json:"country"`
+	Account   json.RawMessage `json:"account"`
+	Kind      string          `json:"kind"`
+	Reject    *int            `json:"reject_code"`
+	Blacklist int             `json:"blacklist_total"`
+	Whitelist int             `json:"whitelist_total"`
+	Leases    int             `json:"tn_leases_total"`
+	Created   httpapi.Time    `json:"created_on"`
+	Modified  httpapi.Time    `json:"modified_on"`
+}
+
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func viewPlan(p Plan) planView {
+	null := json.RawMessage("null")
+	validator, placeholder, tooltip := `^[0-9*%]{1,11}$`, "212*", "Digits of the number; * stands for any run, % for one digit"
+	return planView{UUID: p.UUID, Name: p.Name, Description: text(p.Description), Active: p.Active, Priority: text(p.Priority), TollFree: &p.TollFree,
+		Validator: &validator, Placeholder: &placeholder, Tooltip: &tooltip,
+		TNProvider: null, RegProvider: null, SMSProvider: null, VoxProvider: null, Prices: p.Prices, Country: null, Account: null, Kind: "price_plan",
+		Created: httpapi.TimeOf(p.Created), Modified: httpapi.TimeOf(p.Modified)}
+}
+
+// PlanView is a plan as numbers show it inside themselves.
+func PlanView(p Plan) any { return viewPlan(p) }
+
+func (s *Service) planRoutes(a *httpapi.API) {
+	op := func(id, method, path, summary string, auth httpapi.Auth) httpapi.Op {
+		return httpapi.Op{ID: id, Method: method, Path: path, Tag: "TN_Profile", Summary: summary, Auth: auth, Scope: "numbers"}
+	}
+	httpapi.Handle(a, op("ListTNProfiles", "GET", "/rest/profile/tn", "List price plans", httpapi.User), s.listPlans)
+	httpapi.Handle(a, op("GetTNSpecialPricesByAccount", "GET", "/rest/profile/tn/special_prices", "List the special prices of the account", httpapi.User), s.listSpecials)
+	httpapi.Handle(a, op("GetTNProfileByUUID", "GET", "/rest/profile/tn/{uuid}", "Read a price plan", httpapi.User), s.getPlan)
+	made := op("AdminCreatePricePlan", "POST", "/rest/admin/profile/tn", "Make a price plan", httpapi.Admin)
+	made.Status, made.Tag, made.Scope = 201, "Admin", "admin"
+	httpapi.Handle(a, made, s.createPlan)
+	changed := op("AdminUpdatePricePlan", "PATCH", "/rest/admin/profile/tn/{uuid}", "Change a price plan", httpapi.Admin)
+	changed.Tag, changed.Scope = "Admin", "admin"
+	httpapi.Handle(a, changed, s.updatePlan)
+}
+
+type planList struct {
+	httpapi.List
+	Kind string `query:"kind" enum:"price_plan,caller_filter"`
+}
+
+func (s *Service) listPlans(ctx context.Context, in *planList) ([]planView, error) {
+	plans, err := s.Plans(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	out := []planView{}
+	for _, p := range plans {
+		if in.Kind != "caller_filter" {
+			out = append(out, viewPlan(p))
+		}
+	}
+	httpapi.SetTotal(ctx, len(out))
+	return out[min(in.Skip, len(out)):min(in.Skip+in.Take, len(out))], nil
+}
+
+type planKey struct {
+	UUID string `path:"uuid" format:"uuid"`
+}
+
+func (s *Service) getPlan(ctx context.Context, in *planKey) (planView, error) {
+	p, err := s.Plan(ctx, s.db.Read(), in.UUID)
+	return viewPlan(p), err
+}
+
+type specialView struct {
+	planView
+	Expires httpapi.Time `json:"expired_on"`
+}
+
+func (s *Service) listSpecials(ctx context.Context, _ *httpapi.List) ([]specialView, error) {
+	account := httpapi.Who(ctx).Account
+	specials, err := s.Specials(ctx, s.db.Read(), account)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := s.accounts.RefView(ctx, s.db.Read(), account)
+	if err != nil {
+		return nil, err
+	}
+	out := []specialView{}
+	for _, sp := range specials {
+		v := specialView{planView: viewPlan(sp.Plan), Expires: httpapi.TimeOf(sp.Expires)}
+		v.UUID, v.Prices, v.Account = sp.UUID, sp.Prices, ref
+		out = append(out, v)
+	}
+	httpapi.SetTotal(ctx, len(out))
+	return out, nil
+}
+
+type planNew struct {
+	Name        string  `json:"name" required:"true" minLength:"1" maxLength:"255"`
+	Description *string `json:"description" maxLength:"255"`
+	Active      *bool   `json:"is_active"`
+	TollFree    *bool   `json:"toll_free"`
+	Country     string  `json:"country" format:"a2" default:"US"`
+	Priority    string  `json:"priority" enum:"high,normal,low" default:"normal"`
+	Prices
+}
+
+func (s *Service) createPlan(ctx context.Context, in *planNew) (planView, error) {
+	p := Plan{Name: in.Name, Active: in.Active == nil || *in.Active, TollFree: in.TollFree != nil && *in.TollFree, Country: in.Country, Priority: in.Priority, Prices: in.Prices}
+	if in.Description != nil {
+		p.Description = *in.Description
+	}
+	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		p.UUID = ""
+		p, err = s.SavePlan(ctx, tx, p)
+		return err
+	})
+	return viewPlan(p), err
+}
+
+type planUpdate struct {
+	planKey
+	Name        *string                    `json:"name" minLength:"1" maxLength:"255"`
+	Description httpapi.Opt[string]        `json:"description" maxLength:"255"`
+	Active      *bool                      `json:"is_active"`
+	Prices      map[string]json.RawMessage `json:"prices" doc:"price members to change; they may also stand at the top level of AdminCreatePricePlan"`
+}
+
+func (s *Service) updatePlan(ctx context.Context, in *planUpdate) (planView, error) {
+	var p Plan
+	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		if p, err = s.Plan(ctx, tx, in.UUID); err != nil {
+			return err
+		}
+		if in.Name != nil {
+			p.Name = *in.Name
+		}
+		if in.Active != nil {
+			p.Active = *in.Active
+		}
+		p.Description = in.Description.Or(p.Description)
+		if err := mergePrices(&p.Prices, in.Prices); err != nil {
+			return err
+		}
+		p, err = s.SavePlan(ctx, tx, p)
+		return err
+	})
+	return viewPlan(p), err
+}
