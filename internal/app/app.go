@@ -1,0 +1,170 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+	_ "time/tzdata" // zones of accounts on machines without a zone database
+
+	"github.com/opentact/opentact/internal/account"
+	"github.com/opentact/opentact/internal/bus"
+	"github.com/opentact/opentact/internal/config"
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/httpapi"
+	"github.com/opentact/opentact/internal/lifecycle"
+	"github.com/opentact/opentact/internal/obs"
+)
+
+// Build is what the program was made from.
+type Build struct{ Version, Commit string }
+
+// App is the server.
+type App struct {
+	cfg     config.Config
+	build   Build
+	out     io.Writer
+	log     *slog.Logger
+	now     func() time.Time
+	db      *db.DB
+	bus     *bus.Bus
+	metrics *obs.Metrics
+	domains *domains
+	api     *httpapi.API
+	ln      net.Listener
+	group   *lifecycle.Group
+	ready   chan struct{}
+}
+
+// New opens the database and builds every part; Run starts them. out gets the start banner.
+func New(ctx context.Context, cfg config.Config, b Build, out io.Writer, log *slog.Logger) (*App, error) {
+	a := &App{cfg: cfg, build: b, out: out, log: log, now: time.Now, ready: make(chan struct{})}
+	var err error
+	if a.db, err = openDB(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	if err := a.assemble(ctx); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
+}
+
+// assemble makes the parts in the order of their ranks.
+func (a *App) assemble(ctx context.Context) (err error) {
+	a.metrics = obs.NewMetrics(obs.ReadBuild(a.build.Version))
+	if a.bus, err = bus.Open(bus.Options{URL: a.cfg.Bus, Name: nodeName(), Logger: a.log}); err != nil {
+		return fmt.Errorf("bus: %w", err)
+	}
+	if a.ln, err = net.Listen("tcp", a.cfg.HTTPAddr); err != nil {
+		return fmt.Errorf("http address: %w", err)
+	}
+	a.cfg.APIURL = a.apiURL()
+	if a.domains, err = newDomains(a.cfg, a.db, a.bus, a.log); err != nil {
+		return err
+	}
+	if err := a.domains.seed(ctx, a.db, a.cfg.Sandbox); err != nil {
+		return fmt.Errorf("first data: %w", err)
+	}
+	a.api = a.newAPI()
+	return nil
+}
+
+// parts is the list of what runs, by stage (architecture §4).
+func (a *App) parts() []lifecycle.Part {
+	m := a.domains
+	return []lifecycle.Part{
+		{Name: "events", Stage: 2, Run: m.events.Run},
+		{Name: "jobs", Stage: 2, Run: m.jobs.Run},
+		{Name: "schedule", Stage: 2, Run: a.schedule},
+		{Name: "websockets", Stage: 3, Run: m.gate.Run},
+		{Name: "http", Stage: 4, Run: a.serveHTTP},
+	}
+}
+
+// Run starts the parts stage by stage and works until ctx ends; then it drains and stops them in reverse.
+func (a *App) Run(ctx context.Context) error {
+	defer func() {
+		if err := a.close(); err != nil {
+			a.log.Warn("close", "error", err)
+		}
+	}()
+	first, err := a.domains.accounts.Bootstrap(ctx, account.Options{Email: a.cfg.AdminEmail, Password: a.cfg.AdminPassword, Token: a.cfg.AdminToken})
+	if err != nil {
+		return fmt.Errorf("first administrator: %w", err)
+	}
+	unsubscribe, err := a.bus.Subscribe("event.news", func([]byte) { a.domains.events.Nudge() })
+	if err != nil {
+		return fmt.Errorf("bus: %w", err)
+	}
+	defer unsubscribe()
+	parts := append(a.parts(), lifecycle.Part{Name: "announce", Stage: 5, Run: func(_ context.Context, ready func()) error {
+		a.announce(first)
+		ready()
+		return nil
+	}})
+	a.group = lifecycle.NewGroup(parts...)
+	return a.group.Run(ctx)
+}
+
+// announce says that the server works, once, in the log and on the terminal.
+func (a *App) announce(first account.Created) {
+	a.log.Info("ready", "http", a.HTTPAddr(), "sip", a.SIPAddr(), "version", a.build.Version)
+	base := a.cfg.APIURL
+	fmt.Fprintf(a.out, "\n  Opentact %s is ready\n\n  API        %s/rest   (browse it at %s/swagger/)\n  Websocket  %s/\n  SIP        %s\n", a.build.Version, base, base, strings.Replace(base, "http", "ws", 1), a.SIPAddr())
+	if first.New {
+		fmt.Fprintf(a.out, "\n  Administrator, shown this once:\n  E-mail     %s\n  Password   %s\n  API token  %s\n", first.Email, first.Password, first.Token)
+	}
+	fmt.Fprintln(a.out)
+	close(a.ready)
+}
+
+// Ready is closed when every part works.
+func (a *App) Ready() <-chan struct{} { return a.ready }
+
+// HTTPAddr is the bound address of REST and websocket.
+func (a *App) HTTPAddr() string { return a.ln.Addr().String() }
+
+// SIPAddr is the bound address of SIP; empty without one.
+func (a *App) SIPAddr() string { return "" }
+
+func (a *App) apiURL() string {
+	if a.cfg.APIURL != "" && !strings.HasSuffix(a.cfg.APIURL, ":0") {
+		return strings.TrimSuffix(a.cfg.APIURL, "/")
+	}
+	return "http://" + a.ln.Addr().String()
+}
+
+// notReady names what does not work yet, for /health/ready.
+func (a *App) notReady() []string {
+	var out []string
+	if a.group != nil {
+		for _, name := range a.group.Ready() {
+			if name != "announce" {
+				out = append(out, name)
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := a.db.Ping(ctx); err != nil {
+		out = append(out, "database")
+	}
+	return out
+}
+
+func (a *App) close() error {
+	var err error
+	if a.ln != nil {
+		if e := a.ln.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
+			err = e
+		}
+	}
+	if a.bus != nil {
+		a.bus.Close()
+	}
+	return errors.Join(err, a.db.Close())
+}

@@ -1,0 +1,74 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/opentact/opentact/internal/account"
+	"github.com/opentact/opentact/internal/billing"
+	"github.com/opentact/opentact/internal/bus"
+	"github.com/opentact/opentact/internal/config"
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/event"
+	"github.com/opentact/opentact/internal/jobs"
+	"github.com/opentact/opentact/internal/money"
+	"github.com/opentact/opentact/internal/number"
+	"github.com/opentact/opentact/internal/stream"
+)
+
+// domains are the parts that live in the database, in the order in which they lean on each other.
+type domains struct {
+	events   *event.Log
+	jobs     *jobs.Runner
+	accounts *account.Service
+	billing  *billing.Service
+	numbers  *number.Service
+	gate     *stream.Gate
+	products
+}
+
+// newDomains makes them without starting anything; b is nil where no server runs.
+func newDomains(cfg config.Config, d *db.DB, b *bus.Bus, log *slog.Logger) (*domains, error) {
+	m := &domains{}
+	logs := event.Config{DB: d, Logger: log}
+	if b != nil {
+		logs.Nudger = b
+	}
+	m.events = event.NewLog(logs)
+	m.jobs = jobs.NewRunner(jobs.Config{DB: d, Node: nodeName(), Logger: log})
+	var err error
+	if m.accounts, err = account.New(account.Config{DB: d, Logger: log, Domain: cfg.Domain, Sandbox: cfg.Sandbox, ObjectURL: cfg.APIURL + "/object"}); err != nil {
+		return nil, err
+	}
+	opening := money.Amount(0)
+	if cfg.Sandbox {
+		opening = cfg.SandboxCredit
+	}
+	m.billing = billing.New(billing.Config{DB: d, Events: m.events, Jobs: m.jobs, Accounts: m.accounts, Logger: log, OpeningCredit: opening})
+	m.numbers = number.New(number.Config{DB: d, Events: m.events, Jobs: m.jobs, Billing: m.billing, Accounts: m.accounts, Logger: log})
+	m.gate = stream.NewGate(stream.Config{DB: d, Log: m.events, Sessions: sessions{m.accounts, d}, Logger: log})
+	m.accounts.OnAccount(func(ctx context.Context, tx *db.Tx, id string, _ account.Level) error {
+		return m.billing.Open(ctx, tx, id)
+	})
+	return m, m.build(cfg, d, log)
+}
+
+// nodeName is stable over restarts, so that a node takes back what it had leased.
+func nodeName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		name = "node"
+	}
+	return name
+}
+
+// seed makes what a new installation starts with: price plans, and the sandbox's numbers.
+func (m *domains) seed(ctx context.Context, d *db.DB, sandbox bool) error {
+	return d.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if err := m.billing.SeedPlans(ctx, tx); err != nil || !sandbox {
+			return err
+		}
+		return m.numbers.Seed(ctx, tx)
+	})
+}

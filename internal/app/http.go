@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/opentact/opentact/internal/httpapi"
+)
+
+// Limits of the HTTP side.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10
+	httpDrain     = 10 * time.Second // requests in flight get this long at a stop
+)
+
+// newAPI registers every operation.
+func (a *App) newAPI() *httpapi.API {
+	seconds := a.metrics.Seconds("http_request", "Time of REST operations", nil, "operation", "status")
+	api := httpapi.New(httpapi.Options{
+		Version: a.build.Version, Commit: a.build.Commit, APIURL: a.cfg.APIURL, Logger: a.log,
+		Auth: a.domains.accounts, Idempotency: answers{a.db, a.now}, Ready: a.notReady,
+		Observe: func(op string, status int, d time.Duration) {
+			seconds.WithLabelValues(op, fmt.Sprintf("%dxx", status/100)).Observe(d.Seconds())
+		},
+		TLS: a.cfg.HTTPTLSCert != "",
+	})
+	m := a.domains
+	m.accounts.Routes(api)
+	m.billing.Routes(api)
+	m.numbers.Routes(api)
+	m.gate.Routes(api)
+	m.gate.Mount(api)
+	m.routes(api)
+	api.Mount("/metrics", api.LoopbackOr(httpapi.Admin, a.metrics.Handler()))
+	return api
+}
+
+// serveHTTP serves until ctx ends, then refuses new work with 503 and lets requests in flight end.
+func (a *App) serveHTTP(ctx context.Context, ready func()) error {
+	srv := &http.Server{Handler: a.api.Handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
+	done := make(chan error, 1)
+	go func() {
+		if a.cfg.HTTPTLSCert != "" {
+			done <- srv.ServeTLS(a.ln, a.cfg.HTTPTLSCert, a.cfg.HTTPTLSKey)
+			return
+		}
+		done <- srv.Serve(a.ln)
+	}()
+	ready()
+	select {
+	case err := <-done:
+		return fmt.Errorf("http: %w", err)
+	case <-ctx.Done():
+	}
+	a.api.Drain(true)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpDrain)
+	defer cancel()
+	err := srv.Shutdown(last)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = srv.Close()
+	}
+	if served := <-done; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
