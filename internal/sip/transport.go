@@ -1,0 +1,150 @@
+package sip
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// flow is a way to a peer: a UDP socket with the peer's address, or a connection.
+type flow struct {
+	sock   *udpSocket
+	stream *stream
+	remote netip.AddrPort
+}
+
+var errNoFlow = errors.New("sip: no listener can reach this address")
+
+func (f flow) send(data []byte) error {
+	switch {
+	case f.stream != nil:
+		return f.stream.send(data)
+	case f.sock != nil:
+		return f.sock.send(data, f.remote)
+	}
+	return errNoFlow
+}
+
+func (f flow) reliable() bool { return f.stream != nil }
+
+func (f flow) transport() string {
+	if f.stream != nil {
+		return f.stream.transport
+	}
+	return "UDP"
+}
+
+func (f flow) local() netip.AddrPort {
+	if f.stream != nil {
+		return f.stream.local
+	}
+	if f.sock != nil {
+		return f.sock.local
+	}
+	return netip.AddrPort{}
+}
+
+// answerFlow is where the answers to a request go (RFC 3261 §18.2.2, RFC 3581 §4). A sender behind a NAT that did not ask for rport
+// is answered at its source port all the same: the port in its Via is not its own.
+func (m *message) answerFlow() flow {
+	f := m.flow
+	if f.stream != nil || m.via.rport {
+		return f
+	}
+	if ip := m.sourceIP(); m.via.host == ip.String() && m.via.port > 0 {
+		f.remote = netip.AddrPortFrom(ip, uint16(m.via.port))
+	}
+	return f
+}
+
+// Bound is one listening address.
+type Bound struct {
+	Transport string // "UDP", "TCP", "TLS"
+	Addr      netip.AddrPort
+}
+
+// flowTo finds or opens a way to an address. Only dialling a stream waits.
+func (ep *Endpoint) flowTo(ctx context.Context, transport string, remote netip.AddrPort) (flow, error) {
+	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
+	switch transport {
+	case "UDP":
+		for _, sock := range ep.socks {
+			local := sock.local.Addr()
+			if local.Is4() == remote.Addr().Is4() || local.IsUnspecified() && local.Is6() {
+				return flow{sock: sock, remote: remote}, nil
+			}
+		}
+		return flow{}, errNoFlow
+	case "TCP", "TLS":
+		st, err := ep.streamTo(ctx, transport, remote)
+		return flow{stream: st, remote: remote}, err
+	}
+	return flow{}, fmt.Errorf("sip: cannot dial transport %q", transport)
+}
+
+// advertised is the host and port that peers shall use to reach us over f.
+func (ep *Endpoint) advertised(f flow) (host string, port int) {
+	local := f.local()
+	host = ep.cfg.PublicAddr
+	port = int(local.Port())
+	if f.stream != nil {
+		port = ep.listenPort(f.stream.transport)
+	}
+	if host == "" {
+		host = local.Addr().String()
+		if !local.Addr().IsValid() || local.Addr().IsUnspecified() {
+			host = ep.localIP(f.remote)
+		}
+	}
+	return host, port
+}
+
+func (ep *Endpoint) listenPort(transport string) int {
+	for _, b := range ep.bound {
+		if b.Transport == transport {
+			return int(b.Addr.Port())
+		}
+	}
+	return 0
+}
+
+// localIP asks the routing table which of our addresses leads to remote; nothing is sent. The answer is kept per remote address.
+func (ep *Endpoint) localIP(remote netip.AddrPort) string {
+	if ip, ok := ep.localIPs.Load(remote.Addr()); ok {
+		return ip.(string)
+	}
+	conn, err := net.Dial("udp", remote.String())
+	if err != nil {
+		return "127.0.0.1"
+	}
+	defer conn.Close()
+	ip := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap().String()
+	if ep.localIPCount.Add(1) <= maxSources {
+		ep.localIPs.Store(remote.Addr(), ip)
+	}
+	return ip
+}
+
+// viaValue is a Via for a request over f with a new branch.
+func (ep *Endpoint) viaValue(f flow, branch string) string {
+	host, port := ep.advertised(f)
+	return "SIP/2.0/" + f.transport() + " " + hostPort(host, port) + ";branch=" + branch + ";rport"
+}
+
+func (ep *Endpoint) contactValue(f flow, user string) string {
+	host, port := ep.advertised(f)
+	uri := sipURI(user, host, port)
+	if f.transport() != "UDP" {
+		uri += ";transport=" + strings.ToLower(f.transport())
+	}
+	return "<" + uri + ">"
+}
+
+// newToken is 130 bits of randomness as text: tags, branches, Call-IDs.
+func newToken() string { return rand.Text() }
+
+func newBranch() string { return magicCookie + rand.Text() }
