@@ -12,24 +12,42 @@ import (
 )
 
 func (s *Service) accountRoutes(a *httpapi.API) {
-	httpapi.Handle(a, httpapi.Op{ID: "GetAccount", Method: "GET", Path: "/rest/account", Tag: "Account", Auth: httpapi.User,
-		Summary: "The account with everything that belongs to it"}, s.httpAccount)
-	httpapi.Handle(a, httpapi.Op{ID: "UpdateAccount", Method: "PATCH", Path: "/rest/account", Tag: "Account", Auth: httpapi.AccountAdmin,
-		Summary: "Change the account's record"}, s.httpPatchAccount)
-	httpapi.Handle(a, httpapi.Op{ID: "GetAccountByUUID", Method: "GET", Path: "/rest/account/{uuid}", Tag: "Account", Auth: httpapi.User,
-		Summary: "The account, by its uuid"}, s.httpAccountByID)
-	httpapi.Handle(a, httpapi.Op{ID: "GetUsersByAccount", Method: "GET", Path: "/rest/account/user", Tag: "Account", Auth: httpapi.User,
-		Summary: "Users of the account, the deactivated ones too"}, s.httpUsers)
-	httpapi.Handle(a, httpapi.Op{ID: "AddUserToAccount", Method: "POST", Path: "/rest/account/user", Tag: "Account", Auth: httpapi.AccountAdmin, Status: 201,
-		Summary: "Add a user"}, s.httpAddUser)
-	httpapi.Handle(a, httpapi.Op{ID: "ReactivateUserAccountByUUID", Method: "PUT", Path: "/rest/account/user/{uuid}", Tag: "Account", Auth: httpapi.AccountAdmin,
-		Summary: "Let a deactivated user in again"}, s.httpReactivate)
-	httpapi.Handle(a, httpapi.Op{ID: "DeactivateUserAccountByUUID", Method: "DELETE", Path: "/rest/account/user/{uuid}", Tag: "Account", Auth: httpapi.AccountAdmin,
-		Summary: "Deactivate a user: JWTs and API tokens end"}, s.httpDeactivate)
-	httpapi.Handle(a, httpapi.Op{ID: "GetNotification", Method: "GET", Path: "/rest/account/notification", Tag: "Account", Auth: httpapi.User,
-		Summary: "What the account wants to be told of"}, s.httpNotification)
-	httpapi.Handle(a, httpapi.Op{ID: "UpdateNotification", Method: "PATCH", Path: "/rest/account/notification", Tag: "Account", Auth: httpapi.User,
-		Summary: "Change what the account wants to be told of"}, s.httpPatchNotification)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetAccount", Method: "GET", Path: "/rest/account", Tag: "Account", Auth: httpapi.User,
+		Summary: "The account with everything that belongs to it",
+	}, s.httpAccount)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "UpdateAccount", Method: "PATCH", Path: "/rest/account", Tag: "Account", Auth: httpapi.AccountAdmin,
+		Summary: "Change the account's record",
+	}, s.httpPatchAccount)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetAccountByUUID", Method: "GET", Path: "/rest/account/{uuid}", Tag: "Account", Auth: httpapi.User,
+		Summary: "The account, by its uuid",
+	}, s.httpAccountByID)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetUsersByAccount", Method: "GET", Path: "/rest/account/user", Tag: "Account", Auth: httpapi.User,
+		Summary: "Users of the account, the deactivated ones too",
+	}, s.httpUsers)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "AddUserToAccount", Method: "POST", Path: "/rest/account/user", Tag: "Account", Auth: httpapi.AccountAdmin, Status: 201,
+		Summary: "Add a user",
+	}, s.httpAddUser)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "ReactivateUserAccountByUUID", Method: "PUT", Path: "/rest/account/user/{uuid}", Tag: "Account", Auth: httpapi.AccountAdmin,
+		Summary: "Let a deactivated user in again",
+	}, s.httpReactivate)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "DeactivateUserAccountByUUID", Method: "DELETE", Path: "/rest/account/user/{uuid}", Tag: "Account", Auth: httpapi.AccountAdmin,
+		Summary: "Deactivate a user: JWTs and API tokens end",
+	}, s.httpDeactivate)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetNotification", Method: "GET", Path: "/rest/account/notification", Tag: "Account", Auth: httpapi.User,
+		Summary: "What the account wants to be told of",
+	}, s.httpNotification)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "UpdateNotification", Method: "PATCH", Path: "/rest/account/notification", Tag: "Account", Auth: httpapi.User,
+		Summary: "Change what the account wants to be told of",
+	}, s.httpPatchNotification)
 }
 
 func (s *Service) httpAccount(ctx context.Context, _ *struct{}) (accountWire, error) {
@@ -66,8 +84,10 @@ type accountPatch struct {
 }
 
 func (s *Service) httpPatchAccount(ctx context.Context, in *accountPatch) (accountWire, error) {
-	p := Patch{Name: newValue(in.Name), Email: newValue(in.Email), Address1: newValue(in.Address1), Address2: newValue(in.Address2), ZipCode: newValue(in.ZipCode),
-		City: newValue(in.City), TimeZone: newValue(in.TimeZone), DefaultProfile: newValue(in.ProfileDefault)}
+	p := Patch{
+		Name: newValue(in.Name), Email: newValue(in.Email), Address1: newValue(in.Address1), Address2: newValue(in.Address2), ZipCode: newValue(in.ZipCode),
+		City: newValue(in.City), TimeZone: newValue(in.TimeZone), DefaultProfile: newValue(in.ProfileDefault),
+	}
 	if in.Phone.Set {
 		digits := in.Phone.V.Digits()
 		p.Phone = &digits
@@ -150,10 +170,14 @@ func (s *Service) httpPatchNotification(ctx context.Context, in *notificationPat
 }
 
 func (s *Service) adminRoutes(a *httpapi.API) {
-	httpapi.Handle(a, httpapi.Op{ID: "AdminSearchAccounts", Method: "POST", Path: "/rest/admin/account/search", Tag: "Admin", Auth: httpapi.Admin,
-		Summary: "Search accounts"}, s.httpSearch)
-	httpapi.Handle(a, httpapi.Op{ID: "AdminUpdateAccount", Method: "PATCH", Path: "/rest/admin/account/{uuid}", Tag: "Admin", Auth: httpapi.Admin,
-		Summary: "Change level, limits, countries, credit or state of an account"}, s.httpAdminister)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "AdminSearchAccounts", Method: "POST", Path: "/rest/admin/account/search", Tag: "Admin", Auth: httpapi.Admin,
+		Summary: "Search accounts",
+	}, s.httpSearch)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "AdminUpdateAccount", Method: "PATCH", Path: "/rest/admin/account/{uuid}", Tag: "Admin", Auth: httpapi.Admin,
+		Summary: "Change level, limits, countries, credit or state of an account",
+	}, s.httpAdminister)
 }
 
 type accountSearch struct {

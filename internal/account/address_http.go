@@ -9,18 +9,30 @@ import (
 )
 
 func (s *Service) addressRoutes(a *httpapi.API) {
-	httpapi.Handle(a, httpapi.Op{ID: "CreateAddress", Method: "POST", Path: "/rest/address", Tag: "Address", Auth: httpapi.User, Status: 201,
-		Summary: "Keep a postal address"}, s.httpNewAddress)
-	httpapi.Handle(a, httpapi.Op{ID: "GetAddressListByAccount", Method: "GET", Path: "/rest/address/account", Tag: "Address", Auth: httpapi.User,
-		Summary: "Addresses of the account"}, s.httpAddresses)
-	httpapi.Handle(a, httpapi.Op{ID: "GetAddressListByUser", Method: "GET", Path: "/rest/address/user", Tag: "Address", Auth: httpapi.User,
-		Summary: "Addresses made by the user who asks"}, s.httpOwnAddresses)
-	httpapi.Handle(a, httpapi.Op{ID: "GetAddress", Method: "GET", Path: "/rest/address/{uuid}", Tag: "Address", Auth: httpapi.User,
-		Summary: "An address"}, s.httpAddress)
-	httpapi.Handle(a, httpapi.Op{ID: "UpdateAddress", Method: "PATCH", Path: "/rest/address/{uuid}", Tag: "Address", Auth: httpapi.User,
-		Summary: "Change an address"}, s.httpPatchAddress)
-	httpapi.Handle(a, httpapi.Op{ID: "RemoveAddressByUUID", Method: "DELETE", Path: "/rest/address/{uuid}", Tag: "Address", Auth: httpapi.User,
-		Summary: "Remove an address"}, s.httpRemoveAddress)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "CreateAddress", Method: "POST", Path: "/rest/address", Tag: "Address", Auth: httpapi.User, Status: 201,
+		Summary: "Keep a postal address",
+	}, s.httpNewAddress)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetAddressListByAccount", Method: "GET", Path: "/rest/address/account", Tag: "Address", Auth: httpapi.User,
+		Summary: "Addresses of the account",
+	}, s.httpAddresses)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetAddressListByUser", Method: "GET", Path: "/rest/address/user", Tag: "Address", Auth: httpapi.User,
+		Summary: "Addresses made by the user who asks",
+	}, s.httpOwnAddresses)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetAddress", Method: "GET", Path: "/rest/address/{uuid}", Tag: "Address", Auth: httpapi.User,
+		Summary: "An address",
+	}, s.httpAddress)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "UpdateAddress", Method: "PATCH", Path: "/rest/address/{uuid}", Tag: "Address", Auth: httpapi.User,
+		Summary: "Change an address",
+	}, s.httpPatchAddress)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "RemoveAddressByUUID", Method: "DELETE", Path: "/rest/address/{uuid}", Tag: "Address", Auth: httpapi.User,
+		Summary: "Remove an address",
+	}, s.httpRemoveAddress)
 }
 
 // addressListed is Address as an account carries it: scalars.
@@ -49,8 +61,10 @@ type addressWire struct {
 }
 
 func listedAddress(a *Address) addressListed {
-	return addressListed{UUID: a.ID, Name: a.Name, Physical: a.Physical, Billing: a.Billing, Shipping: a.Shipping, Address1: a.Address1, Address2: text(a.Address2),
-		ZipCode: a.ZipCode, City: a.City, CreatedOn: httpapi.TimeOf(a.CreatedOn), ModifiedOn: httpapi.TimeOf(a.ModifiedOn)}
+	return addressListed{
+		UUID: a.ID, Name: a.Name, Physical: a.Physical, Billing: a.Billing, Shipping: a.Shipping, Address1: a.Address1, Address2: text(a.Address2),
+		ZipCode: a.ZipCode, City: a.City, CreatedOn: httpapi.TimeOf(a.CreatedOn), ModifiedOn: httpapi.TimeOf(a.ModifiedOn),
+	}
 }
 
 // people renders the owners of a list of objects, each once.
@@ -144,8 +158,10 @@ type addressNew struct {
 }
 
 func (s *Service) httpNewAddress(ctx context.Context, in *addressNew) (addressWire, error) {
-	a, err := s.AddAddress(ctx, asker(httpapi.Who(ctx)), AddressPatch{Name: &in.Name, Physical: &in.Physical, Billing: &in.Billing, Shipping: &in.Shipping,
-		Address1: &in.Address1, Address2: in.Address2, ZipCode: &in.ZipCode, City: &in.City, Country: &in.Country})
+	a, err := s.AddAddress(ctx, asker(httpapi.Who(ctx)), AddressPatch{
+		Name: &in.Name, Physical: &in.Physical, Billing: &in.Billing, Shipping: &in.Shipping,
+		Address1: &in.Address1, Address2: in.Address2, ZipCode: &in.ZipCode, City: &in.City, Country: &in.Country,
+	})
 	return s.oneAddress(ctx, a, err)
 }
 
@@ -176,8 +192,10 @@ type addressPatch struct {
 }
 
 func (s *Service) httpPatchAddress(ctx context.Context, in *addressPatch) (addressWire, error) {
-	a, err := s.ChangeAddress(ctx, asker(httpapi.Who(ctx)), in.UUID, AddressPatch{Name: newValue(in.Name), Physical: newValue(in.Physical), Billing: newValue(in.Billing),
-		Shipping: newValue(in.Shipping), Address1: newValue(in.Address1), Address2: newValue(in.Address2), ZipCode: newValue(in.ZipCode), City: newValue(in.City), Country: newValue(in.Country)})
+	a, err := s.ChangeAddress(ctx, asker(httpapi.Who(ctx)), in.UUID, AddressPatch{
+		Name: newValue(in.Name), Physical: newValue(in.Physical), Billing: newValue(in.Billing),
+		Shipping: newValue(in.Shipping), Address1: newValue(in.Address1), Address2: newValue(in.Address2), ZipCode: newValue(in.ZipCode), City: newValue(in.City), Country: newValue(in.Country),
+	})
 	return s.oneAddress(ctx, a, err)
 }
 
@@ -187,16 +205,26 @@ func (s *Service) httpRemoveAddress(ctx context.Context, in *userPath) (addressW
 }
 
 func (s *Service) hoursRoutes(a *httpapi.API) {
-	httpapi.Handle(a, httpapi.Op{ID: "GetAccountOfficeHoursList", Method: "GET", Path: "/rest/account/office_hours", Tag: "Account", Auth: httpapi.User,
-		Summary: "Office hours of the account"}, s.httpHoursList)
-	httpapi.Handle(a, httpapi.Op{ID: "CreateAccountOfficeHours", Method: "POST", Path: "/rest/account/office_hours", Tag: "Account", Auth: httpapi.User, Status: 201,
-		Summary: "Add office hours"}, s.httpNewHours)
-	httpapi.Handle(a, httpapi.Op{ID: "GetAccountOfficeHours", Method: "GET", Path: "/rest/account/office_hours/{uuid}", Tag: "Account", Auth: httpapi.User,
-		Summary: "One entry of the office hours"}, s.httpHours)
-	httpapi.Handle(a, httpapi.Op{ID: "UpdateAccountOfficeHours", Method: "PATCH", Path: "/rest/account/office_hours/{uuid}", Tag: "Account", Auth: httpapi.User,
-		Summary: "Change an entry of the office hours"}, s.httpPatchHours)
-	httpapi.Handle(a, httpapi.Op{ID: "RemoveAccountOfficeHoursByUUID", Method: "DELETE", Path: "/rest/account/office_hours/{uuid}", Tag: "Account", Auth: httpapi.User,
-		Summary: "Remove an entry of the office hours"}, s.httpRemoveHours)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetAccountOfficeHoursList", Method: "GET", Path: "/rest/account/office_hours", Tag: "Account", Auth: httpapi.User,
+		Summary: "Office hours of the account",
+	}, s.httpHoursList)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "CreateAccountOfficeHours", Method: "POST", Path: "/rest/account/office_hours", Tag: "Account", Auth: httpapi.User, Status: 201,
+		Summary: "Add office hours",
+	}, s.httpNewHours)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetAccountOfficeHours", Method: "GET", Path: "/rest/account/office_hours/{uuid}", Tag: "Account", Auth: httpapi.User,
+		Summary: "One entry of the office hours",
+	}, s.httpHours)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "UpdateAccountOfficeHours", Method: "PATCH", Path: "/rest/account/office_hours/{uuid}", Tag: "Account", Auth: httpapi.User,
+		Summary: "Change an entry of the office hours",
+	}, s.httpPatchHours)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "RemoveAccountOfficeHoursByUUID", Method: "DELETE", Path: "/rest/account/office_hours/{uuid}", Tag: "Account", Auth: httpapi.User,
+		Summary: "Remove an entry of the office hours",
+	}, s.httpRemoveHours)
 }
 
 // hoursWire is OfficeHours.
@@ -216,8 +244,10 @@ type hoursWire struct {
 
 func hoursView(ctx context.Context, p *people, h *OfficeHours) (hoursWire, error) {
 	by, then, err := p.both(ctx, h.CreatedBy, h.ModifiedBy)
-	return hoursWire{UUID: h.ID, Name: text(h.Name), Type: h.Type, DOW: h.Weekday, TimeFrom: int64(h.From / time.Second), TimeTo: int64(h.To / time.Second),
-		Account: p.account, CreatedBy: by, ModifiedBy: then, CreatedOn: httpapi.TimeOf(h.CreatedOn), ModifiedOn: httpapi.TimeOf(h.ModifiedOn)}, err
+	return hoursWire{
+		UUID: h.ID, Name: text(h.Name), Type: h.Type, DOW: h.Weekday, TimeFrom: int64(h.From / time.Second), TimeTo: int64(h.To / time.Second),
+		Account: p.account, CreatedBy: by, ModifiedBy: then, CreatedOn: httpapi.TimeOf(h.CreatedOn), ModifiedOn: httpapi.TimeOf(h.ModifiedOn),
+	}, err
 }
 
 func (s *Service) oneHours(ctx context.Context, h OfficeHours, err error) (hoursWire, error) {
@@ -286,8 +316,10 @@ type hoursPatch struct {
 }
 
 func (s *Service) httpPatchHours(ctx context.Context, in *hoursPatch) (hoursWire, error) {
-	h, err := s.ChangeHours(ctx, asker(httpapi.Who(ctx)), in.UUID, HoursPatch{Name: newValue(in.Name), Type: newValue(in.Type), Weekday: newValue(in.DOW),
-		From: seconds(newValue(in.TimeFrom)), To: seconds(newValue(in.TimeTo))})
+	h, err := s.ChangeHours(ctx, asker(httpapi.Who(ctx)), in.UUID, HoursPatch{
+		Name: newValue(in.Name), Type: newValue(in.Type), Weekday: newValue(in.DOW),
+		From: seconds(newValue(in.TimeFrom)), To: seconds(newValue(in.TimeTo)),
+	})
 	return s.oneHours(ctx, h, err)
 }
 

@@ -246,22 +246,38 @@ func asker(id httpapi.Identity) Asker {
 
 // authRoutes are the operations of signing in and of API tokens.
 func (s *Service) authRoutes(a *httpapi.API) {
-	httpapi.Handle(a, httpapi.Op{ID: "Auth", Method: "GET", Path: "/rest/auth", Tag: "Auth", Auth: httpapi.UserOrSIPUser, SignIn: true,
-		Summary: "Sign in: a fresh JWT"}, s.httpSignIn)
-	httpapi.Handle(a, httpapi.Op{ID: "AuthForm", Method: "POST", Path: "/rest/auth", Tag: "Auth", Auth: httpapi.UserOrSIPUser, SignIn: true, NoIdempotency: true,
-		Summary: "Sign in with credentials in a form"}, s.httpSignIn)
-	httpapi.Handle(a, httpapi.Op{ID: "AuthRevoke", Method: "DELETE", Path: "/rest/auth", Tag: "Auth", Auth: httpapi.UserOrSIPUser, SignIn: true,
-		Summary: "Sign out: the JWT of this request ends"}, s.httpSignOut)
-	httpapi.Handle(a, httpapi.Op{ID: "CreateToken", Method: "POST", Path: "/rest/token", Tag: "Auth", Auth: httpapi.User, Status: 201, NoIdempotency: true,
-		Summary: "Make an API token; it is shown only now"}, s.httpNewToken)
-	httpapi.Handle(a, httpapi.Op{ID: "GetTokenList", Method: "GET", Path: "/rest/token/list", Tag: "Auth", Auth: httpapi.User,
-		Summary: "API tokens of the user"}, s.httpTokens)
-	httpapi.Handle(a, httpapi.Op{ID: "ModifyToken", Method: "PATCH", Path: "/rest/token/{uuid}", Tag: "Auth", Auth: httpapi.User,
-		Summary: "Rename an API token, or restart its life"}, s.httpPatchToken)
-	httpapi.Handle(a, httpapi.Op{ID: "RemoveAll", Method: "DELETE", Path: "/rest/token/all", Tag: "Auth", Auth: httpapi.User,
-		Summary: "End all API tokens of the user"}, s.httpRemoveTokens)
-	httpapi.Handle(a, httpapi.Op{ID: "RemoveByTokenString", Method: "DELETE", Path: "/rest/token/{token}", Tag: "Auth", Auth: httpapi.User,
-		Summary: "End an API token, named by itself or by its uuid"}, s.httpRemoveToken)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "Auth", Method: "GET", Path: "/rest/auth", Tag: "Auth", Auth: httpapi.UserOrSIPUser, SignIn: true,
+		Summary: "Sign in: a fresh JWT",
+	}, s.httpSignIn)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "AuthForm", Method: "POST", Path: "/rest/auth", Tag: "Auth", Auth: httpapi.UserOrSIPUser, SignIn: true, NoIdempotency: true,
+		Summary: "Sign in with credentials in a form",
+	}, s.httpSignIn)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "AuthRevoke", Method: "DELETE", Path: "/rest/auth", Tag: "Auth", Auth: httpapi.UserOrSIPUser, SignIn: true,
+		Summary: "Sign out: the JWT of this request ends",
+	}, s.httpSignOut)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "CreateToken", Method: "POST", Path: "/rest/token", Tag: "Auth", Auth: httpapi.User, Status: 201, NoIdempotency: true,
+		Summary: "Make an API token; it is shown only now",
+	}, s.httpNewToken)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetTokenList", Method: "GET", Path: "/rest/token/list", Tag: "Auth", Auth: httpapi.User,
+		Summary: "API tokens of the user",
+	}, s.httpTokens)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "ModifyToken", Method: "PATCH", Path: "/rest/token/{uuid}", Tag: "Auth", Auth: httpapi.User,
+		Summary: "Rename an API token, or restart its life",
+	}, s.httpPatchToken)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "RemoveAll", Method: "DELETE", Path: "/rest/token/all", Tag: "Auth", Auth: httpapi.User,
+		Summary: "End all API tokens of the user",
+	}, s.httpRemoveTokens)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "RemoveByTokenString", Method: "DELETE", Path: "/rest/token/{token}", Tag: "Auth", Auth: httpapi.User,
+		Summary: "End an API token, named by itself or by its uuid",
+	}, s.httpRemoveToken)
 }
 
 // httpSignIn answers User with token, or SipUser with token.

@@ -306,12 +306,24 @@ func TestOthersObjectsAreNotFound(t *testing.T) {
 		cart := b.do(c.token(), "POST", "/rest/user/cart", map[string]any{"payload": 1}).want(201).str("uuid")
 		token := b.do(c.token(), "POST", "/rest/token", map[string]any{"name": "t"}).want(201)
 		for _, r := range [][2]string{
-			{"GET", "/rest/user/" + c.id}, {"PATCH", "/rest/user/" + c.id}, {"DELETE", "/rest/user/" + c.id}, {"GET", "/rest/account/" + c.account},
-			{"DELETE", "/rest/account/user/" + c.id}, {"PUT", "/rest/account/user/" + c.id}, {"DELETE", "/rest/user/" + c.id + "/avatar"},
-			{"GET", "/rest/address/" + address}, {"PATCH", "/rest/address/" + address}, {"DELETE", "/rest/address/" + address},
-			{"GET", "/rest/account/office_hours/" + hours}, {"PATCH", "/rest/account/office_hours/" + hours}, {"DELETE", "/rest/account/office_hours/" + hours},
-			{"PATCH", "/rest/user/cart/" + cart}, {"DELETE", "/rest/user/cart/" + cart},
-			{"PATCH", "/rest/token/" + token.str("uuid")}, {"DELETE", "/rest/token/" + token.str("uuid")}, {"DELETE", "/rest/token/" + token.str("token")},
+			{"GET", "/rest/user/" + c.id},
+			{"PATCH", "/rest/user/" + c.id},
+			{"DELETE", "/rest/user/" + c.id},
+			{"GET", "/rest/account/" + c.account},
+			{"DELETE", "/rest/account/user/" + c.id},
+			{"PUT", "/rest/account/user/" + c.id},
+			{"DELETE", "/rest/user/" + c.id + "/avatar"},
+			{"GET", "/rest/address/" + address},
+			{"PATCH", "/rest/address/" + address},
+			{"DELETE", "/rest/address/" + address},
+			{"GET", "/rest/account/office_hours/" + hours},
+			{"PATCH", "/rest/account/office_hours/" + hours},
+			{"DELETE", "/rest/account/office_hours/" + hours},
+			{"PATCH", "/rest/user/cart/" + cart},
+			{"DELETE", "/rest/user/cart/" + cart},
+			{"PATCH", "/rest/token/" + token.str("uuid")},
+			{"DELETE", "/rest/token/" + token.str("uuid")},
+			{"DELETE", "/rest/token/" + token.str("token")},
 		} {
 			if a := b.do(o.token(), r[0], r[1], map[string]any{}); a.Status != 404 || a.Meta != "not_found" {
 				t.Errorf("%s %s: %d %s", r[0], r[1], a.Status, a.Meta)
@@ -507,8 +519,12 @@ func TestHashIsBoundedAndEndsWithItsContext(t *testing.T) {
 		stored, password string
 		want             bool
 	}{
-		{stored, "secret", true}, {stored, "Secret", false}, {"", "secret", false}, {"$argon2id$v=19$m=99999999,t=2,p=1$AAAA$AAAA", "secret", false},
-		{strings.Replace(stored, "argon2id", "argon2i", 1), "secret", false}, {h.dummy, "secret", false},
+		{stored, "secret", true},
+		{stored, "Secret", false},
+		{"", "secret", false},
+		{"$argon2id$v=19$m=99999999,t=2,p=1$AAAA$AAAA", "secret", false},
+		{strings.Replace(stored, "argon2id", "argon2i", 1), "secret", false},
+		{h.dummy, "secret", false},
 	} {
 		if got, err := h.match(context.Background(), tc.stored, tc.password); err != nil || got != tc.want {
 			t.Errorf("%q: %v %v", tc.stored, got, err)

@@ -48,8 +48,10 @@ func (s *Service) AskReset(ctx context.Context, email, callback string) error {
 		if err := insertReset(ctx, tx, hashToken(secret), u.ID, now, now.Add(resetLife)); err != nil {
 			return err
 		}
-		return s.parts.Mailer.Mail(ctx, tx, Mail{Template: MailPasswordReset, To: u.Email, Vars: map[string]string{"name": u.Name()},
-			Secrets: map[string]string{"token": secret, "link": resetLink(callback, secret)}})
+		return s.parts.Mailer.Mail(ctx, tx, Mail{
+			Template: MailPasswordReset, To: u.Email, Vars: map[string]string{"name": u.Name()},
+			Secrets: map[string]string{"token": secret, "link": resetLink(callback, secret)},
+		})
 	})
 }
 

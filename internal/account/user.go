@@ -346,8 +346,12 @@ func (s *Service) newPassword(ctx context.Context, tx *db.Tx, u *User, hash stri
 
 func (p *UserPatch) apply(u *User) {
 	for _, m := range []struct{ from, to *string }{
-		{p.Email, &u.Email}, {p.PhoneNumber, &u.PhoneNumber}, {p.FirstName, &u.FirstName}, {p.LastName, &u.LastName},
-		{p.Gender, &u.Gender}, {p.Avatar, &u.Avatar},
+		{p.Email, &u.Email},
+		{p.PhoneNumber, &u.PhoneNumber},
+		{p.FirstName, &u.FirstName},
+		{p.LastName, &u.LastName},
+		{p.Gender, &u.Gender},
+		{p.Avatar, &u.Avatar},
 	} {
 		if m.from != nil {
 			*m.to = *m.from

@@ -27,25 +27,43 @@ func (s *Service) Routes(a *httpapi.API) {
 }
 
 func (s *Service) userRoutes(a *httpapi.API) {
-	httpapi.Handle(a, httpapi.Op{ID: "CreateUser", Method: "POST", Path: "/rest/user", Tag: "User", Auth: httpapi.Optional, Status: 201,
-		Summary: "Sign up: a user with an account of its own"}, s.httpSignUp)
-	httpapi.Handle(a, httpapi.Op{ID: "GetCurrentUser", Method: "GET", Path: "/rest/user", Tag: "User", Auth: httpapi.User,
-		Summary: "The user who asks"}, s.httpMe)
-	httpapi.Handle(a, httpapi.Op{ID: "GetUserByUUID", Method: "GET", Path: "/rest/user/{uuid}", Tag: "User", Auth: httpapi.User,
-		Summary: "A user of the account"}, s.httpUser)
-	httpapi.Handle(a, httpapi.Op{ID: "UpdateUserByUUID", Method: "PATCH", Path: "/rest/user/{uuid}", Tag: "User", Auth: httpapi.User,
-		Summary: "Change a user; a new password ends all JWTs of the user"}, s.httpPatchUser)
-	httpapi.Handle(a, httpapi.Op{ID: "DeleteUserByUUID", Method: "DELETE", Path: "/rest/user/{uuid}", Tag: "User", Auth: httpapi.User,
-		Summary: "Remove a user: signed out everywhere, API tokens end"}, s.httpDeleteUser)
-	httpapi.Handle(a, httpapi.Op{ID: "UploadAvatar", Method: "POST", Path: "/rest/user/{uuid}/avatar", Tag: "User", Auth: httpapi.User, Multipart: true, MaxBody: maxAvatar,
-		Summary: "Upload a picture: png, jpeg or webp"}, s.httpUploadAvatar)
-	httpapi.Handle(a, httpapi.Op{ID: "RemoveAvatar", Method: "DELETE", Path: "/rest/user/{uuid}/avatar", Tag: "User", Auth: httpapi.User,
-		Summary: "Remove the picture"}, s.httpRemoveAvatar)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "CreateUser", Method: "POST", Path: "/rest/user", Tag: "User", Auth: httpapi.Optional, Status: 201,
+		Summary: "Sign up: a user with an account of its own",
+	}, s.httpSignUp)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetCurrentUser", Method: "GET", Path: "/rest/user", Tag: "User", Auth: httpapi.User,
+		Summary: "The user who asks",
+	}, s.httpMe)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetUserByUUID", Method: "GET", Path: "/rest/user/{uuid}", Tag: "User", Auth: httpapi.User,
+		Summary: "A user of the account",
+	}, s.httpUser)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "UpdateUserByUUID", Method: "PATCH", Path: "/rest/user/{uuid}", Tag: "User", Auth: httpapi.User,
+		Summary: "Change a user; a new password ends all JWTs of the user",
+	}, s.httpPatchUser)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "DeleteUserByUUID", Method: "DELETE", Path: "/rest/user/{uuid}", Tag: "User", Auth: httpapi.User,
+		Summary: "Remove a user: signed out everywhere, API tokens end",
+	}, s.httpDeleteUser)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "UploadAvatar", Method: "POST", Path: "/rest/user/{uuid}/avatar", Tag: "User", Auth: httpapi.User, Multipart: true, MaxBody: maxAvatar,
+		Summary: "Upload a picture: png, jpeg or webp",
+	}, s.httpUploadAvatar)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "RemoveAvatar", Method: "DELETE", Path: "/rest/user/{uuid}/avatar", Tag: "User", Auth: httpapi.User,
+		Summary: "Remove the picture",
+	}, s.httpRemoveAvatar)
 	a.Mount("GET /object/avatar/{file}", s.showAvatar(a))
-	httpapi.Handle(a, httpapi.Op{ID: "RequestUserPasswordResetEmail", Method: "GET", Path: "/rest/user/password_reset", Tag: "User", Auth: httpapi.NoAuth,
-		Summary: "Mail a token that sets a new password"}, s.httpAskReset)
-	httpapi.Handle(a, httpapi.Op{ID: "ChangeUserPasswordViaResetToken", Method: "POST", Path: "/rest/user/password_reset", Tag: "User", Auth: httpapi.NoAuth, NoIdempotency: true,
-		Summary: "Set a new password with a mailed token"}, s.httpReset)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "RequestUserPasswordResetEmail", Method: "GET", Path: "/rest/user/password_reset", Tag: "User", Auth: httpapi.NoAuth,
+		Summary: "Mail a token that sets a new password",
+	}, s.httpAskReset)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "ChangeUserPasswordViaResetToken", Method: "POST", Path: "/rest/user/password_reset", Tag: "User", Auth: httpapi.NoAuth, NoIdempotency: true,
+		Summary: "Set a new password with a mailed token",
+	}, s.httpReset)
 }
 
 // userNew is UserNew.
@@ -66,8 +84,10 @@ type userNew struct {
 }
 
 func (in *userNew) plain() NewUser {
-	n := NewUser{Email: in.Email, Password: in.Password, PhoneNumber: val(in.PhoneNumber), FirstName: val(in.FirstName), LastName: val(in.LastName),
-		Gender: val(in.Gender), Avatar: val(in.Avatar), Role: Role(val(in.Role))}
+	n := NewUser{
+		Email: in.Email, Password: in.Password, PhoneNumber: val(in.PhoneNumber), FirstName: val(in.FirstName), LastName: val(in.LastName),
+		Gender: val(in.Gender), Avatar: val(in.Avatar), Role: Role(val(in.Role)),
+	}
 	if in.DOB != nil {
 		n.DOB = in.DOB.Time
 	}
@@ -127,8 +147,10 @@ type userUpdate struct {
 }
 
 func (s *Service) httpPatchUser(ctx context.Context, in *userUpdate) (userWire, error) {
-	p := UserPatch{Email: newValue(in.Email), Password: newValue(in.Password), PhoneNumber: newValue(in.PhoneNumber), FirstName: newValue(in.FirstName),
-		LastName: newValue(in.LastName), Gender: newValue(in.Gender), Avatar: newValue(in.Avatar)}
+	p := UserPatch{
+		Email: newValue(in.Email), Password: newValue(in.Password), PhoneNumber: newValue(in.PhoneNumber), FirstName: newValue(in.FirstName),
+		LastName: newValue(in.LastName), Gender: newValue(in.Gender), Avatar: newValue(in.Avatar),
+	}
 	if in.DOB.Set {
 		p.DOB = &in.DOB.V.Time
 	}
@@ -200,16 +222,26 @@ func (s *Service) httpReset(ctx context.Context, in *resetDo) (httpapi.Empty, er
 }
 
 func (s *Service) cartRoutes(a *httpapi.API) {
-	httpapi.Handle(a, httpapi.Op{ID: "GetCartEntries", Method: "GET", Path: "/rest/user/cart", Tag: "User", Auth: httpapi.User,
-		Summary: "Scratch data of the user's programs"}, s.httpCart)
-	httpapi.Handle(a, httpapi.Op{ID: "CreateUserCartEntry", Method: "POST", Path: "/rest/user/cart", Tag: "User", Auth: httpapi.User, Status: 201,
-		Summary: "Keep an entry"}, s.httpNewCart)
-	httpapi.Handle(a, httpapi.Op{ID: "ClearUserCart", Method: "DELETE", Path: "/rest/user/cart", Tag: "User", Auth: httpapi.User,
-		Summary: "Remove all entries"}, s.httpClearCart)
-	httpapi.Handle(a, httpapi.Op{ID: "UpdateUserCartEntry", Method: "PATCH", Path: "/rest/user/cart/{uuid}", Tag: "User", Auth: httpapi.User,
-		Summary: "Change an entry"}, s.httpPatchCart)
-	httpapi.Handle(a, httpapi.Op{ID: "DeleteUserCartEntry", Method: "DELETE", Path: "/rest/user/cart/{uuid}", Tag: "User", Auth: httpapi.User,
-		Summary: "Remove an entry"}, s.httpDeleteCart)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "GetCartEntries", Method: "GET", Path: "/rest/user/cart", Tag: "User", Auth: httpapi.User,
+		Summary: "Scratch data of the user's programs",
+	}, s.httpCart)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "CreateUserCartEntry", Method: "POST", Path: "/rest/user/cart", Tag: "User", Auth: httpapi.User, Status: 201,
+		Summary: "Keep an entry",
+	}, s.httpNewCart)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "ClearUserCart", Method: "DELETE", Path: "/rest/user/cart", Tag: "User", Auth: httpapi.User,
+		Summary: "Remove all entries",
+	}, s.httpClearCart)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "UpdateUserCartEntry", Method: "PATCH", Path: "/rest/user/cart/{uuid}", Tag: "User", Auth: httpapi.User,
+		Summary: "Change an entry",
+	}, s.httpPatchCart)
+	httpapi.Handle(a, httpapi.Op{
+		ID: "DeleteUserCartEntry", Method: "DELETE", Path: "/rest/user/cart/{uuid}", Tag: "User", Auth: httpapi.User,
+		Summary: "Remove an entry",
+	}, s.httpDeleteCart)
 }
 
 type cartWire struct {
@@ -222,8 +254,10 @@ type cartWire struct {
 }
 
 func cartView(e *CartEntry) cartWire {
-	return cartWire{UUID: e.ID, Payload: e.Payload, TTL: int64(e.TTL / time.Second), ExpiredOn: httpapi.TimeOf(e.ExpiredOn),
-		CreatedOn: httpapi.TimeOf(e.CreatedOn), ModifiedOn: httpapi.TimeOf(e.ModifiedOn)}
+	return cartWire{
+		UUID: e.ID, Payload: e.Payload, TTL: int64(e.TTL / time.Second), ExpiredOn: httpapi.TimeOf(e.ExpiredOn),
+		CreatedOn: httpapi.TimeOf(e.CreatedOn), ModifiedOn: httpapi.TimeOf(e.ModifiedOn),
+	}
 }
 
 func (s *Service) httpCart(ctx context.Context, in *httpapi.List) ([]cartWire, error) {

@@ -98,8 +98,14 @@ func TestEachWAVFormatIsRead(t *testing.T) {
 		data       []byte
 		off        int
 	}{
-		{"8", wavPCM, 8, b8, 255}, {"16", wavPCM, 16, pcm16(want), 0}, {"24", wavPCM, 24, b24, 0}, {"32", wavPCM, 32, b32, 0},
-		{"float 32", wavFloat, 32, f32, 0}, {"float 64", wavFloat, 64, f64, 0}, {"mu-law", wavULaw, 8, ulaw, 260}, {"A-law", wavALaw, 8, alaw, 260},
+		{"8", wavPCM, 8, b8, 255},
+		{"16", wavPCM, 16, pcm16(want), 0},
+		{"24", wavPCM, 24, b24, 0},
+		{"32", wavPCM, 32, b32, 0},
+		{"float 32", wavFloat, 32, f32, 0},
+		{"float 64", wavFloat, 64, f64, 0},
+		{"mu-law", wavULaw, 8, ulaw, 260},
+		{"A-law", wavALaw, 8, alaw, 260},
 	} {
 		for _, extensible := range []bool{false, true} {
 			got := decode(t, wavFile{code: c.code, channels: 1, rate: Rate, bits: c.bits, riff: -1, size: -1, data: c.data, extensible: extensible}.bytes())

@@ -12,10 +12,23 @@ func TestKnownG711Codes(t *testing.T) {
 		code   byte
 		back   int16
 	}{
-		{ULaw, 0, 0xFF, 0}, {ULaw, 4, 0xFE, 8}, {ULaw, -1, 0x7F, 0}, {ULaw, 32767, 0x80, 32124}, {ULaw, -32768, 0x00, -32124},
-		{ULaw, 32124, 0x80, 32124}, {ULaw, 16, 0xFD, 16}, {ULaw, 8031, 0xA0, 7932}, {ULaw, -996, 0x4E, -988},
-		{ALaw, 0, 0xD5, 8}, {ALaw, -1, 0x55, -8}, {ALaw, 32767, 0xAA, 32256}, {ALaw, -32768, 0x2A, -32256},
-		{ALaw, 256, 0xC5, 264}, {ALaw, 512, 0xF5, 528}, {ALaw, 1024, 0xE5, 1056}, {ALaw, 16384, 0xA5, 16896},
+		{ULaw, 0, 0xFF, 0},
+		{ULaw, 4, 0xFE, 8},
+		{ULaw, -1, 0x7F, 0},
+		{ULaw, 32767, 0x80, 32124},
+		{ULaw, -32768, 0x00, -32124},
+		{ULaw, 32124, 0x80, 32124},
+		{ULaw, 16, 0xFD, 16},
+		{ULaw, 8031, 0xA0, 7932},
+		{ULaw, -996, 0x4E, -988},
+		{ALaw, 0, 0xD5, 8},
+		{ALaw, -1, 0x55, -8},
+		{ALaw, 32767, 0xAA, 32256},
+		{ALaw, -32768, 0x2A, -32256},
+		{ALaw, 256, 0xC5, 264},
+		{ALaw, 512, 0xF5, 528},
+		{ALaw, 1024, 0xE5, 1056},
+		{ALaw, 16384, 0xA5, 16896},
 	} {
 		var code [1]byte
 		var back [1]int16

@@ -45,8 +45,10 @@ func (s *Service) emit(ctx context.Context, tx *db.Tx, t Transaction) error {
 	if err != nil {
 		return err
 	}
-	return s.events.Append(tx, event.Event{Account: t.Account, Type: BalanceEvent, RefID: t.UUID, Message: "New balance is " + t.After.String(), Payload: t.After,
-		Members: []event.Member{{Name: "source_action", Value: t.Action}, {Name: "account", Value: view}}})
+	return s.events.Append(tx, event.Event{
+		Account: t.Account, Type: BalanceEvent, RefID: t.UUID, Message: "New balance is " + t.After.String(), Payload: t.After,
+		Members: []event.Member{{Name: "source_action", Value: t.Action}, {Name: "account", Value: view}},
+	})
 }
 
 // notifyLate is the job that writes the last value.

@@ -48,10 +48,12 @@ func text(s string) *string {
 func viewPlan(p Plan) planView {
 	null := json.RawMessage("null")
 	validator, placeholder, tooltip := `^[0-9*%]{1,11}$`, "212*", "Digits of the number; * stands for any run, % for one digit"
-	return planView{UUID: p.UUID, Name: p.Name, Description: text(p.Description), Active: p.Active, Priority: text(p.Priority), TollFree: &p.TollFree,
+	return planView{
+		UUID: p.UUID, Name: p.Name, Description: text(p.Description), Active: p.Active, Priority: text(p.Priority), TollFree: &p.TollFree,
 		Validator: &validator, Placeholder: &placeholder, Tooltip: &tooltip,
 		TNProvider: null, RegProvider: null, SMSProvider: null, VoxProvider: null, Prices: p.Prices, Country: null, Account: null, Kind: "price_plan",
-		Created: httpapi.TimeOf(p.Created), Modified: httpapi.TimeOf(p.Modified)}
+		Created: httpapi.TimeOf(p.Created), Modified: httpapi.TimeOf(p.Modified),
+	}
 }
 
 // PlanView is a plan as numbers show it inside themselves.

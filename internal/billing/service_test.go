@@ -113,8 +113,12 @@ func TestCallCharge(t *testing.T) {
 		billed            int
 		amount            string
 	}{
-		{0, 6, 6, 0, 0, "0"}, {200 * time.Millisecond, 6, 6, 0, 6, "0.00085"}, {6 * time.Second, 6, 6, 0, 6, "0.00085"},
-		{6001 * time.Millisecond, 6, 6, 0, 12, "0.0017"}, {61 * time.Second, 60, 60, 0, 120, "0.017"}, {3 * time.Second, 6, 6, 3, 0, "0"},
+		{0, 6, 6, 0, 0, "0"},
+		{200 * time.Millisecond, 6, 6, 0, 6, "0.00085"},
+		{6 * time.Second, 6, 6, 0, 6, "0.00085"},
+		{6001 * time.Millisecond, 6, 6, 0, 12, "0.0017"},
+		{61 * time.Second, 60, 60, 0, 120, "0.017"},
+		{3 * time.Second, 6, 6, 3, 0, "0"},
 	} {
 		billed, amount, err := billing.CallCharge(rate, 0, c.talked, c.minT, c.step, c.grace)
 		if err != nil || billed != c.billed || amount.String() != c.amount {

@@ -44,8 +44,10 @@ type transactionView struct {
 }
 
 func viewTransaction(t Transaction, account json.RawMessage) transactionView {
-	return transactionView{UUID: t.UUID, Amount: t.Amount, Before: t.Before, After: t.After, RefType: t.RefType, RefUUID: text(t.RefUUID), Description: text(t.Description),
-		Account: account, Action: t.Action, Created: httpapi.TimeOf(t.At), Modified: httpapi.TimeOf(t.At)}
+	return transactionView{
+		UUID: t.UUID, Amount: t.Amount, Before: t.Before, After: t.After, RefType: t.RefType, RefUUID: text(t.RefUUID), Description: text(t.Description),
+		Account: account, Action: t.Action, Created: httpapi.TimeOf(t.At), Modified: httpapi.TimeOf(t.At),
+	}
 }
 
 type transactionSearch struct {

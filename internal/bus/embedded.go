@@ -46,9 +46,11 @@ func (l serverLog) Tracef(format string, v ...any)  { l.debug(format, v) }
 func (l serverLog) debug(format string, v []any) {
 	l.log.Debug("bus server", "line", fmt.Sprintf(format, v...))
 }
+
 func (l serverLog) Warnf(format string, v ...any) {
 	l.log.Warn("bus server", "line", fmt.Sprintf(format, v...))
 }
+
 func (l serverLog) Errorf(format string, v ...any) {
 	l.log.Error("bus server", "line", fmt.Sprintf(format, v...))
 }

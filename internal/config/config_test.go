@@ -123,8 +123,10 @@ func TestAllFaultsAreListed(t *testing.T) {
 		"--sip-tls-cert=c", "--public-ip=here", "--rtp-ports=500-600", "--domain=a..b", "--api-url=ftp://x", "--admin-email=me", "--sandbox-credit=-1",
 		"--speech-tts=", "--drain=-1s", "--log-level=inf", "--log-format=xml",
 	}, nil)
-	for _, key := range []string{"db", "blob", "bus", "http-addr", "http-tls-cert", "sip-addr", "sip-tls-addr", "public-ip", "rtp-ports", "domain",
-		"api-url", "admin-email", "sandbox-credit", "speech-tts", "drain", "log-level", "log-format"} {
+	for _, key := range []string{
+		"db", "blob", "bus", "http-addr", "http-tls-cert", "sip-addr", "sip-tls-addr", "public-ip", "rtp-ports", "domain",
+		"api-url", "admin-email", "sandbox-credit", "speech-tts", "drain", "log-level", "log-format",
+	} {
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n--"+key+": ") {
 			t.Errorf("--%s not in\n%v", key, err)
 		}
@@ -164,8 +166,10 @@ func TestSecretsFromFiles(t *testing.T) {
 }
 
 func TestSecretsAreNeverShown(t *testing.T) {
-	c, err := Load([]string{"--db=postgres://app:hunter2@db/x?sslpassword=hunter2", "--bus=nats://a:hunter2@h:1,nats://b:hunter2@h:2", "--admin-password=hunter2",
-		"--admin-token=hunter2", "--blob=s3://bucket?secret=hunter2"}, nil)
+	c, err := Load([]string{
+		"--db=postgres://app:hunter2@db/x?sslpassword=hunter2", "--bus=nats://a:hunter2@h:1,nats://b:hunter2@h:2", "--admin-password=hunter2",
+		"--admin-token=hunter2", "--blob=s3://bucket?secret=hunter2",
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,8 +187,10 @@ func TestSecretsAreNeverShown(t *testing.T) {
 
 func TestPlatformVariablesAreLeftAlone(t *testing.T) {
 	t.Chdir(t.TempDir())
-	_, err := Load(nil, []string{"OPENTACT_SERVICE_HOST=10.0.0.1", "OPENTACT_SERVICE_PORT_HTTP=80", "OPENTACT_PORT=tcp://10.0.0.1:80", "OPENTACT_PORT_80_TCP_ADDR=10.0.0.1",
-		"OPENTACT_HTTP_PORT_5060_UDP=x", "OPENTACT_TEST_POSTGRES=x"})
+	_, err := Load(nil, []string{
+		"OPENTACT_SERVICE_HOST=10.0.0.1", "OPENTACT_SERVICE_PORT_HTTP=80", "OPENTACT_PORT=tcp://10.0.0.1:80", "OPENTACT_PORT_80_TCP_ADDR=10.0.0.1",
+		"OPENTACT_HTTP_PORT_5060_UDP=x", "OPENTACT_TEST_POSTGRES=x",
+	})
 	if err != nil {
 		t.Error(err)
 	}

@@ -34,8 +34,10 @@ func TestEnvelope(t *testing.T) {
 	l := event.NewLog(event.Config{DB: d})
 	at := time.Date(2026, 2, 3, 9, 32, 48, 410e6, time.UTC)
 	err := d.Update(t.Context(), func(_ context.Context, tx *db.Tx) error {
-		return l.Append(tx, event.Event{UUID: "u", Account: "a", Type: "balance", RefID: "r", Message: `New "balance"`, At: at, Payload: 40.5,
-			Members: []event.Member{{"source_action", "nrc"}, {"account", json.RawMessage(`{"uuid":"a"}`)}, {"call", map[string]any{"x": "<&>"}}}})
+		return l.Append(tx, event.Event{
+			UUID: "u", Account: "a", Type: "balance", RefID: "r", Message: `New "balance"`, At: at, Payload: 40.5,
+			Members: []event.Member{{"source_action", "nrc"}, {"account", json.RawMessage(`{"uuid":"a"}`)}, {"call", map[string]any{"x": "<&>"}}},
+		})
 	})
 	if err != nil {
 		t.Fatal(err)

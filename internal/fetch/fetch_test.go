@@ -73,8 +73,10 @@ func TestRequestIsSentAsWritten(t *testing.T) {
 		io.WriteString(w, "short and stout")
 	})
 	u := strings.Replace(s.URL, "http://", "http://amy:pa%20ss@", 1) + "/x?shop=2&to=%2B1"
-	a := mustDo(t, local(t), Request{Method: "post", URL: u, Body: []byte(`{"a":1}`),
-		Header: http.Header{"Content-Type": {"application/json"}, "Host": {"shop.example"}, "Transfer-Encoding": {"chunked"}}})
+	a := mustDo(t, local(t), Request{
+		Method: "post", URL: u, Body: []byte(`{"a":1}`),
+		Header: http.Header{"Content-Type": {"application/json"}, "Host": {"shop.example"}, "Transfer-Encoding": {"chunked"}},
+	})
 	if a.Status != 418 || string(a.Body) != "short and stout" || a.Truncated || a.Header.Get("X-Reply") != "yes" || a.FinalURL != s.URL+"/x?shop=2&to=%2B1" {
 		t.Errorf("%+v", a)
 	}

@@ -23,11 +23,19 @@ func TestRedirectMethodsAndBodies(t *testing.T) {
 	})
 	c := local(t)
 	for _, x := range []struct{ path, method, want string }{
-		{"/301", "POST", "GET   Basic"}, {"/302", "POST", "GET   Basic"}, {"/303", "PATCH", "GET   Basic"}, {"/303", "POST", "GET   Basic"},
-		{"/307", "POST", "POST body text/x Basic"}, {"/308", "POST", "POST body text/x Basic"}, {"/302", "PATCH", "PATCH body text/x Basic"}, {"/301", "DELETE", "DELETE body text/x Basic"},
+		{"/301", "POST", "GET   Basic"},
+		{"/302", "POST", "GET   Basic"},
+		{"/303", "PATCH", "GET   Basic"},
+		{"/303", "POST", "GET   Basic"},
+		{"/307", "POST", "POST body text/x Basic"},
+		{"/308", "POST", "POST body text/x Basic"},
+		{"/302", "PATCH", "PATCH body text/x Basic"},
+		{"/301", "DELETE", "DELETE body text/x Basic"},
 	} {
-		a := mustDo(t, c, Request{Method: x.method, URL: s.URL + x.path, Body: []byte("body"), RedirectLimit: 5,
-			Header: http.Header{"Content-Type": {"text/x"}, "Authorization": {"Basic"}}})
+		a := mustDo(t, c, Request{
+			Method: x.method, URL: s.URL + x.path, Body: []byte("body"), RedirectLimit: 5,
+			Header: http.Header{"Content-Type": {"text/x"}, "Authorization": {"Basic"}},
+		})
 		if string(a.Body) != x.want || a.FinalURL != s.URL+"/end?x=1" || a.Attempt.Redirects != 1 {
 			t.Errorf("%s %s: %q at %s", x.method, x.path, a.Body, a.FinalURL)
 		}
@@ -109,7 +117,8 @@ func TestCredentialsStayWithTheirOrigin(t *testing.T) {
 	})
 	for _, u := range []string{first.URL, strings.Replace(first.URL, "//", "//user:secret@", 1)} {
 		a := mustDo(t, local(t), Request{URL: u, RedirectLimit: 1, Header: http.Header{
-			"Authorization": {"Bearer x"}, "Cookie": {"a=b"}, "X-Api-Key": {"k"}, "X-Plain": {"p"}, "Host": {"shop.example"}}})
+			"Authorization": {"Bearer x"}, "Cookie": {"a=b"}, "X-Api-Key": {"k"}, "X-Plain": {"p"}, "Host": {"shop.example"},
+		}})
 		if string(a.Body) != "p"+other.Listener.Addr().String() {
 			t.Errorf("%s", a.Body)
 		}

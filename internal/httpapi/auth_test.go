@@ -67,7 +67,8 @@ func TestCredentialsInForms(t *testing.T) {
 	b := newBench(t, nil)
 	Handle(b.API, Op{ID: "AuthForm", Method: "POST", Path: "/rest/auth", Auth: UserOrSIPUser, SignIn: true}, func(ctx context.Context, in *struct {
 		Note string `json:"note"`
-	}) (string, error) {
+	},
+	) (string, error) {
 		return Who(ctx).Account + in.Note, nil
 	})
 	const form = "Content-Type: application/x-www-form-urlencoded"
@@ -143,9 +144,16 @@ func TestScopesOfTokens(t *testing.T) {
 		token, method, path string
 		status              int
 	}{
-		{"reader", "GET", "/rest/sms/1", 200}, {"reader", "HEAD", "/rest/sms/1", 200}, {"reader", "POST", "/rest/sms/search/outbound", 200},
-		{"reader", "POST", "/rest/sms/preview", 200}, {"reader", "POST", "/rest/sms", 403}, {"reader", "GET", "/rest/call/1", 403},
-		{"reader", "GET", "/rest/auth", 200}, {"writer", "GET", "/rest/sms/1", 200}, {"writer", "POST", "/rest/sms", 200}, {"writer", "GET", "/rest/call/1", 403},
+		{"reader", "GET", "/rest/sms/1", 200},
+		{"reader", "HEAD", "/rest/sms/1", 200},
+		{"reader", "POST", "/rest/sms/search/outbound", 200},
+		{"reader", "POST", "/rest/sms/preview", 200},
+		{"reader", "POST", "/rest/sms", 403},
+		{"reader", "GET", "/rest/call/1", 403},
+		{"reader", "GET", "/rest/auth", 200},
+		{"writer", "GET", "/rest/sms/1", 200},
+		{"writer", "POST", "/rest/sms", 200},
+		{"writer", "GET", "/rest/call/1", 403},
 		{"good", "POST", "/rest/sms", 200},
 	} {
 		if r := b.do(t, tc.method, tc.path, "", "Authorization: "+tc.token); r.status != tc.status {

@@ -26,8 +26,10 @@ type state struct {
 
 type param struct{ name, value string }
 
-type stateKey struct{}
-type identityKey struct{}
+type (
+	stateKey    struct{}
+	identityKey struct{}
+)
 
 func stateOf(ctx context.Context) *state {
 	st, _ := ctx.Value(stateKey{}).(*state)

@@ -205,8 +205,12 @@ func TestDocumentComesAsFileRawOrMember(t *testing.T) {
 	const doc = "<Response/>"
 	label, body := multi("file", "flow.xml", doc)
 	for _, tc := range [][2]string{
-		{label, body}, {"Content-Type: application/xml", doc}, {"Content-Type: text/xml; charset=utf-8", doc}, {"Content-Type: text/plain", " " + doc},
-		{"Content-Type: application/json", `{"xml":"<Response/>"}`}, {"Content-Type: multipart/form-data", `{"XML":"<Response/>"}`},
+		{label, body},
+		{"Content-Type: application/xml", doc},
+		{"Content-Type: text/xml; charset=utf-8", doc},
+		{"Content-Type: text/plain", " " + doc},
+		{"Content-Type: application/json", `{"xml":"<Response/>"}`},
+		{"Content-Type: multipart/form-data", `{"XML":"<Response/>"}`},
 	} {
 		got := b.do(t, "POST", "/rest/call/sca/"+someID+"?mode=append", tc[1], tc[0]).want(t, 200).body["payload"]
 		if strings.ReplaceAll(got.(string), "  ", " ") != "append "+doc {

@@ -60,7 +60,8 @@ func counting(b *bench, fail func(n int) error) *int {
 	n := new(int)
 	Handle(b.API, Op{ID: "CreateCall", Method: "POST", Path: "/rest/call", Auth: User, Status: 201}, func(ctx context.Context, in *struct {
 		To string `json:"to" maxLength:"5"`
-	}) (string, error) {
+	},
+	) (string, error) {
 		*n++
 		SetTotal(ctx, *n)
 		if fail != nil {

@@ -33,10 +33,12 @@ func (a *API) Webhook(w WebhookDoc) { a.webhooks = append(a.webhooks, w) }
 
 // tagOrder is the order of the tags in the document.
 func tagOrder() []string {
-	return []string{"Auth", "User", "Account", "Address", "Payment", "Transaction", "Invoice", "Report", "Dictionary", "TN",
+	return []string{
+		"Auth", "User", "Account", "Address", "Payment", "Transaction", "Invoice", "Report", "Dictionary", "TN",
 		"TN_Order", "TN_Lease", "TN_Profile", "SIP_Product", "SIP_Connection", "SIP_Control_App", "SIP_Domain", "SIP_User",
 		"SIP_User_Invite", "SIP_Switch", "App", "Outbound_Voice_Profile", "Messaging_Profile", "SMS", "TCR", "Call", "Record",
-		"Batch", "Event", "Webhook", "Admin", "Settings"}
+		"Batch", "Event", "Webhook", "Admin", "Settings",
+	}
 }
 
 // tags are those that operations use, in their order.

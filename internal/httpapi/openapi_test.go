@@ -37,7 +37,8 @@ func described(t *testing.T) *bench {
 		func(context.Context, *struct {
 			Search `orderable:"to"`
 			Thread string `json:"thread"`
-		}) (Page[smsWire], error) {
+		},
+		) (Page[smsWire], error) {
 			return Page[smsWire]{}, nil
 		})
 	Handle(b.API, Op{ID: "AdminCarriers", Method: "GET", Path: "/rest/admin/carrier", Tag: "Admin", Auth: Admin},

@@ -24,8 +24,10 @@ func (s *Service) report(ctx context.Context, tx *db.Tx, o Order) error {
 		return err
 	}
 	payload := s.viewOrder(o, nil, nil)
-	return s.events.Append(tx, event.Event{Account: o.Account, Type: OrderEvent, RefID: o.ID, At: s.now(), Message: "TN order " + o.ID + " - " + o.State, Payload: payload,
-		Members: []event.Member{{Name: "account", Value: account}}})
+	return s.events.Append(tx, event.Event{
+		Account: o.Account, Type: OrderEvent, RefID: o.ID, At: s.now(), Message: "TN order " + o.ID + " - " + o.State, Payload: payload,
+		Members: []event.Member{{Name: "account", Value: account}},
+	})
 }
 
 // leaseEvent writes the event of what happened to a lease.
@@ -46,6 +48,8 @@ func (s *Service) leaseEvent(ctx context.Context, tx *db.Tx, l Lease, action str
 		return err
 	}
 	payload := append([]byte(`{"action":"`+action+`",`), body[1:]...)
-	return s.events.Append(tx, event.Event{Account: l.Account, Type: LeaseEvent, RefID: l.ID, At: s.now(), Message: "TN " + l.TN.Digits() + " - " + action, Payload: json.RawMessage(payload),
-		Members: []event.Member{{Name: "account", Value: account}}})
+	return s.events.Append(tx, event.Event{
+		Account: l.Account, Type: LeaseEvent, RefID: l.ID, At: s.now(), Message: "TN " + l.TN.Digits() + " - " + action, Payload: json.RawMessage(payload),
+		Members: []event.Member{{Name: "account", Value: account}},
+	})
 }

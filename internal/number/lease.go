@@ -103,8 +103,11 @@ func (s *Service) changeFeatures(ctx context.Context, tx *db.Tx, l *Lease, c Cha
 		on       *bool
 		nrc, mrc money.Amount
 	}{
-		{"voice", c.Voice, &l.On.Voice, prices.VoiceNRC, prices.VoiceMRC}, {"sms", c.SMS, &l.On.SMS, 0, prices.SMSMRC}, {"mms", c.MMS, &l.On.MMS, prices.MMSNRC, prices.MMSMRC},
-		{"fax", c.Fax, &l.On.Fax, prices.FaxNRC, prices.FaxMRC}, {"emergency", c.Emergency, &l.On.Emergency, prices.EmergencyNRC, prices.EmergencyMRC},
+		{"voice", c.Voice, &l.On.Voice, prices.VoiceNRC, prices.VoiceMRC},
+		{"sms", c.SMS, &l.On.SMS, 0, prices.SMSMRC},
+		{"mms", c.MMS, &l.On.MMS, prices.MMSNRC, prices.MMSMRC},
+		{"fax", c.Fax, &l.On.Fax, prices.FaxNRC, prices.FaxMRC},
+		{"emergency", c.Emergency, &l.On.Emergency, prices.EmergencyNRC, prices.EmergencyMRC},
 	} {
 		if x.want == nil || *x.want == *x.on {
 			continue

@@ -95,8 +95,10 @@ func maskDigits(s string) string {
 }
 
 func (s *Service) searchLeases(ctx context.Context, in *leaseSearch) (httpapi.Page[leaseView], error) {
-	f := LeaseFilter{Account: httpapi.Who(ctx).Account, TN: maskDigits(in.TN), AutoRenew: in.AutoRenew, App: relation(in.App), Connection: relation(in.Connection), SIPUser: relation(in.SIPUser), Profile: relation(in.Profile), Filter: relation(in.Filter),
-		AppsSkip: in.AppsSkip, ConnectionsSkip: in.ConnectionsSkip, ProfilesSkip: in.ProfilesSkip, Features: in.Features, ExpiresFrom: std(in.ExpiresFrom), ExpiresTo: std(in.ExpiresTo), Or: in.Or(), Order: sortOf(in.Order), Take: in.Take, Skip: in.Skip}
+	f := LeaseFilter{
+		Account: httpapi.Who(ctx).Account, TN: maskDigits(in.TN), AutoRenew: in.AutoRenew, App: relation(in.App), Connection: relation(in.Connection), SIPUser: relation(in.SIPUser), Profile: relation(in.Profile), Filter: relation(in.Filter),
+		AppsSkip: in.AppsSkip, ConnectionsSkip: in.ConnectionsSkip, ProfilesSkip: in.ProfilesSkip, Features: in.Features, ExpiresFrom: std(in.ExpiresFrom), ExpiresTo: std(in.ExpiresTo), Or: in.Or(), Order: sortOf(in.Order), Take: in.Take, Skip: in.Skip,
+	}
 	f.CreatedFrom, f.CreatedTo, f.ModFrom, f.ModTo = ranges(in.Search)
 	if in.TN != "" && !strings.ContainsAny(f.TN, "*%") {
 		if n, err := e164.Parse(in.TN); err == nil {
@@ -153,8 +155,10 @@ func given(o httpapi.Opt[string]) *string {
 }
 
 func (s *Service) modifyLease(ctx context.Context, in *leaseUpdate) (leaseView, error) {
-	l, err := s.Modify(ctx, httpapi.Who(ctx).Account, in.Key, Change{AutoRenew: in.AutoRenew, Voice: in.Voice, SMS: in.SMS, MMS: in.MMS, Fax: in.Fax, Emergency: in.Emergency,
-		Name: given(in.Name), App: given(in.App), Connection: given(in.Connection), Profile: given(in.Profile), Filter: given(in.Filter)})
+	l, err := s.Modify(ctx, httpapi.Who(ctx).Account, in.Key, Change{
+		AutoRenew: in.AutoRenew, Voice: in.Voice, SMS: in.SMS, MMS: in.MMS, Fax: in.Fax, Emergency: in.Emergency,
+		Name: given(in.Name), App: given(in.App), Connection: given(in.Connection), Profile: given(in.Profile), Filter: given(in.Filter),
+	})
 	if err != nil {
 		return leaseView{}, err
 	}

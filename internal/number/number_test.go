@@ -28,9 +28,11 @@ type world struct{}
 func (world) EventView(_ context.Context, _ db.Querier, id string) (json.RawMessage, error) {
 	return json.RawMessage(fmt.Sprintf(`{"uuid":%q}`, id)), nil
 }
+
 func (w world) RefView(ctx context.Context, q db.Querier, id string) (json.RawMessage, error) {
 	return w.EventView(ctx, q, id)
 }
+
 func (w world) UserView(ctx context.Context, q db.Querier, id string) (json.RawMessage, error) {
 	return w.EventView(ctx, q, id)
 }
@@ -47,18 +49,23 @@ func view(id, entity string) (json.RawMessage, error) {
 	}
 	return json.RawMessage(fmt.Sprintf(`{"uuid":%q}`, id)), nil
 }
+
 func (world) AppView(_ context.Context, _ db.Querier, _, id string) (json.RawMessage, error) {
 	return view(id, "SIP control app")
 }
+
 func (world) ProfileView(_ context.Context, _ db.Querier, _, id string) (json.RawMessage, error) {
 	return view(id, "Messaging profile")
 }
+
 func (world) CampaignView(_ context.Context, _ db.Querier, _, id string) (json.RawMessage, error) {
 	return view(id, "Campaign")
 }
+
 func (world) Resolve(_ context.Context, _ db.Querier, _, key string) (string, bool, error) {
 	return key, true, nil
 }
+
 func (world) Ready(context.Context, db.Querier, string) (string, error) { return readyCampaign, nil }
 
 const readyCampaign = "00000000-0000-7000-8000-00000000cafe"

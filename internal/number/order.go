@@ -266,8 +266,10 @@ func upfront(p billing.Prices, on Features) (sum money.Amount) {
 // leaseItem makes the lease of a verified item and charges it.
 func (s *Service) leaseItem(ctx context.Context, tx *db.Tx, o *Order, r Request, p priced) error {
 	now := s.now()
-	l := Lease{ID: ident.New(), Account: o.Account, TN: p.item.TN, State: Active, Plan: p.plan, AutoRenew: p.item.AutoRenew, On: p.item.On, App: r.App, Connection: r.Connection,
-		CallerFilter: r.CallerFilter, Order: o.ID, CreatedBy: o.CreatedBy, Expires: AddMonth(now), Created: now, Modified: now}
+	l := Lease{
+		ID: ident.New(), Account: o.Account, TN: p.item.TN, State: Active, Plan: p.plan, AutoRenew: p.item.AutoRenew, On: p.item.On, App: r.App, Connection: r.Connection,
+		CallerFilter: r.CallerFilter, Order: o.ID, CreatedBy: o.CreatedBy, Expires: AddMonth(now), Created: now, Modified: now,
+	}
 	if err := insertLease(ctx, tx, l); err != nil {
 		return err
 	}

@@ -16,14 +16,30 @@ type place struct {
 }
 
 var places = []place{
-	{212, "US", "NY", "New York", "NWYRCYZN01", "10001"}, {718, "US", "NY", "Brooklyn", "NWYRCYZN05", "11201"}, {617, "US", "MA", "Boston", "BOSTON", "02108"},
-	{215, "US", "PA", "Philadelphia", "PHILA", "19102"}, {202, "US", "DC", "Washington", "WSHNGTNZN1", "20001"}, {404, "US", "GA", "Atlanta", "ATLANTA", "30303"},
-	{305, "US", "FL", "Miami", "MIAMI", "33101"}, {312, "US", "IL", "Chicago", "CHICAGO", "60601"}, {313, "US", "MI", "Detroit", "DETROITZN1", "48201"},
-	{612, "US", "MN", "Minneapolis", "TWINCITIES", "55401"}, {512, "US", "TX", "Austin", "AUSTIN", "78701"}, {713, "US", "TX", "Houston", "HOUSTON", "77002"},
-	{303, "US", "CO", "Denver", "DENVER", "80202"}, {602, "US", "AZ", "Phoenix", "PHOENIX", "85003"}, {206, "US", "WA", "Seattle", "SEATTLE", "98101"},
-	{503, "US", "OR", "Portland", "PORTLAND", "97204"}, {415, "US", "CA", "San Francisco", "SNFC CNTRL", "94102"}, {213, "US", "CA", "Los Angeles", "LSAN DA 01", "90012"},
-	{416, "CA", "ON", "Toronto", "TORONTO", "M5H 2N2"}, {514, "CA", "QC", "Montreal", "MONTREAL", "H2Y 1C6"}, {604, "CA", "BC", "Vancouver", "VANCOUVER", "V5K 0A1"},
-	{403, "CA", "AB", "Calgary", "CALGARY", "T2P 2M5"}, {613, "CA", "ON", "Ottawa", "OTTAWAHULL", "K1P 1J1"}, {902, "CA", "NS", "Halifax", "HALIFAX", "B3J 1S9"},
+	{212, "US", "NY", "New York", "NWYRCYZN01", "10001"},
+	{718, "US", "NY", "Brooklyn", "NWYRCYZN05", "11201"},
+	{617, "US", "MA", "Boston", "BOSTON", "02108"},
+	{215, "US", "PA", "Philadelphia", "PHILA", "19102"},
+	{202, "US", "DC", "Washington", "WSHNGTNZN1", "20001"},
+	{404, "US", "GA", "Atlanta", "ATLANTA", "30303"},
+	{305, "US", "FL", "Miami", "MIAMI", "33101"},
+	{312, "US", "IL", "Chicago", "CHICAGO", "60601"},
+	{313, "US", "MI", "Detroit", "DETROITZN1", "48201"},
+	{612, "US", "MN", "Minneapolis", "TWINCITIES", "55401"},
+	{512, "US", "TX", "Austin", "AUSTIN", "78701"},
+	{713, "US", "TX", "Houston", "HOUSTON", "77002"},
+	{303, "US", "CO", "Denver", "DENVER", "80202"},
+	{602, "US", "AZ", "Phoenix", "PHOENIX", "85003"},
+	{206, "US", "WA", "Seattle", "SEATTLE", "98101"},
+	{503, "US", "OR", "Portland", "PORTLAND", "97204"},
+	{415, "US", "CA", "San Francisco", "SNFC CNTRL", "94102"},
+	{213, "US", "CA", "Los Angeles", "LSAN DA 01", "90012"},
+	{416, "CA", "ON", "Toronto", "TORONTO", "M5H 2N2"},
+	{514, "CA", "QC", "Montreal", "MONTREAL", "H2Y 1C6"},
+	{604, "CA", "BC", "Vancouver", "VANCOUVER", "V5K 0A1"},
+	{403, "CA", "AB", "Calgary", "CALGARY", "T2P 2M5"},
+	{613, "CA", "ON", "Ottawa", "OTTAWAHULL", "K1P 1J1"},
+	{902, "CA", "NS", "Halifax", "HALIFAX", "B3J 1S9"},
 }
 
 var tollFreeCodes = []int{800, 833, 844, 855, 866, 877, 888}

@@ -40,8 +40,10 @@ func text(s string) *string {
 }
 
 func viewTN(t TN, on Features) tnView {
-	return tnView{TN: t.Number.Int(), Type: t.Kind, Voice: on.Voice, Fax: on.Fax, SMS: on.SMS, MMS: on.MMS, Emergency: on.Emergency, Registered: true,
-		Created: httpapi.TimeOf(t.Created), Modified: httpapi.TimeOf(t.Modified), Country: t.Country, Province: text(t.Province), City: text(t.City), RateCenter: text(t.RateCenter), Features: on.names()}
+	return tnView{
+		TN: t.Number.Int(), Type: t.Kind, Voice: on.Voice, Fax: on.Fax, SMS: on.SMS, MMS: on.MMS, Emergency: on.Emergency, Registered: true,
+		Created: httpapi.TimeOf(t.Created), Modified: httpapi.TimeOf(t.Modified), Country: t.Country, Province: text(t.Province), City: text(t.City), RateCenter: text(t.RateCenter), Features: on.names(),
+	}
 }
 
 // subscriptionView is Subscription of the contract.
@@ -112,8 +114,10 @@ func (s *Service) viewLease(ctx context.Context, q db.Querier, l Lease) (leaseVi
 	if err != nil {
 		return leaseView{}, err
 	}
-	v := leaseView{UUID: l.ID, Expires: httpapi.TimeOf(l.Expires), AutoRenew: l.AutoRenew, TN: viewTN(t, l.On), Subscriptions: []subscriptionView{}, Connection: null, SIPUser: null, Filter: null,
-		Name: text(l.Name), State: l.State, CreatedBy: null, ModifiedBy: null, Created: httpapi.TimeOf(l.Created), Modified: httpapi.TimeOf(l.Modified)}
+	v := leaseView{
+		UUID: l.ID, Expires: httpapi.TimeOf(l.Expires), AutoRenew: l.AutoRenew, TN: viewTN(t, l.On), Subscriptions: []subscriptionView{}, Connection: null, SIPUser: null, Filter: null,
+		Name: text(l.Name), State: l.State, CreatedBy: null, ModifiedBy: null, Created: httpapi.TimeOf(l.Created), Modified: httpapi.TimeOf(l.Modified),
+	}
 	subs, err := s.Subscriptions(ctx, q, l.ID)
 	if err != nil {
 		return v, err
@@ -238,8 +242,10 @@ type orderView struct {
 }
 
 func (s *Service) viewOrder(o Order, account, by json.RawMessage) orderView {
-	v := orderView{UUID: o.ID, State: o.State, Total: o.Total, Success: o.Success, Processing: o.Processing, Failed: o.Failed, Price: o.Price, Request: o.Request, Items: []itemView{}, Errors: []errorView{},
-		Account: account, CreatedBy: by, ModifiedBy: null, Created: httpapi.TimeOf(o.Created), Modified: httpapi.TimeOf(o.Modified)}
+	v := orderView{
+		UUID: o.ID, State: o.State, Total: o.Total, Success: o.Success, Processing: o.Processing, Failed: o.Failed, Price: o.Price, Request: o.Request, Items: []itemView{}, Errors: []errorView{},
+		Account: account, CreatedBy: by, ModifiedBy: null, Created: httpapi.TimeOf(o.Created), Modified: httpapi.TimeOf(o.Modified),
+	}
 	if v.Request == nil {
 		v.Request = null
 	}

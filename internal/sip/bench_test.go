@@ -27,8 +27,10 @@ func BenchmarkAnsweredCall(b *testing.B) {
 		wg.Go(func() {
 			events := make(chan Event, 4)
 			for left.Add(-1) >= 0 {
-				d, err := caller.Endpoint.Invite(context.Background(), InviteRequest{RequestURI: "sip:bob@" + callee.addr().String(), From: Party{User: "alice"},
-					Body: []byte("v=0\r\noffer\r\n"), Observe: func(e Event) { events <- e }})
+				d, err := caller.Endpoint.Invite(context.Background(), InviteRequest{
+					RequestURI: "sip:bob@" + callee.addr().String(), From: Party{User: "alice"},
+					Body: []byte("v=0\r\noffer\r\n"), Observe: func(e Event) { events <- e },
+				})
 				if err != nil {
 					b.Error(err)
 					return

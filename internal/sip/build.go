@@ -132,8 +132,10 @@ func (o *outgoing) ackFor(to string) *outgoing {
 
 // cancel is the CANCEL of a pending INVITE (RFC 3261 §9.1).
 func (o *outgoing) cancel(reason Reason) *outgoing {
-	return &outgoing{method: "CANCEL", uri: o.uri, via: o.via, routes: o.routes, from: o.from, to: o.to, callID: o.callID, cseq: o.cseq,
-		headers: reason.headers()}
+	return &outgoing{
+		method: "CANCEL", uri: o.uri, via: o.via, routes: o.routes, from: o.from, to: o.to, callID: o.callID, cseq: o.cseq,
+		headers: reason.headers(),
+	}
 }
 
 func appendHeader(b []byte, name, value string) []byte {
@@ -144,8 +146,10 @@ func appendHeader(b []byte, name, value string) []byte {
 }
 
 // ownHeaders may not be given by callers: the package writes them itself.
-var ownHeaders = map[string]bool{"Via": true, "From": true, "To": true, "Call-ID": true, "CSeq": true, "Content-Length": true,
-	"Max-Forwards": true, "Route": true, "Record-Route": true, "Content-Type": true}
+var ownHeaders = map[string]bool{
+	"Via": true, "From": true, "To": true, "Call-ID": true, "CSeq": true, "Content-Length": true,
+	"Max-Forwards": true, "Route": true, "Record-Route": true, "Content-Type": true,
+}
 
 // appendExtra writes headers that may come from a customer: names must be tokens, values lose their control characters.
 func appendExtra(b []byte, headers []Header) []byte {

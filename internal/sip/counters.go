@@ -30,10 +30,12 @@ type Counters struct {
 // Counters reads the counters.
 func (ep *Endpoint) Counters() Counters {
 	c := &ep.count
-	snapshot := Counters{Received: c.received.Load(), QueueFull: c.queueFull.Load(), TooLarge: c.tooLarge.Load(), Banned: c.banned.Load(),
+	snapshot := Counters{
+		Received: c.received.Load(), QueueFull: c.queueFull.Load(), TooLarge: c.tooLarge.Load(), Banned: c.banned.Load(),
 		Garbage: c.garbage.Load(), Refused: c.refused.Load(), Shed: c.shed.Load(), Calls: c.calls.Load(), Strays: c.strays.Load(),
 		Forks: c.forks.Load(), RetransmitsIn: c.retransmitsIn.Load(), RetransmitsOut: c.retransmitsOut.Load(), SendErrors: c.sendErrors.Load(),
-		Dialogs: ep.Dialogs()}
+		Dialogs: ep.Dialogs(),
+	}
 	ep.mu.Lock()
 	snapshot.Streams = len(ep.streams)
 	ep.mu.Unlock()

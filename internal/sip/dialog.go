@@ -357,8 +357,10 @@ func (d *Dialog) endCall(reason Reason, by Side, confirmed func(error)) {
 // base is a request inside the dialog (RFC 3261 §12.2.1.1); mu is held.
 func (d *Dialog) base(method string, cseq uint32) (*outgoing, string) {
 	branch := newBranch()
-	o := &outgoing{method: method, uri: d.target, routes: d.routes, via: d.ep.viaValue(d.flow, branch), from: d.local, to: d.peer,
-		callID: d.callID, cseq: cseq}
+	o := &outgoing{
+		method: method, uri: d.target, routes: d.routes, via: d.ep.viaValue(d.flow, branch), from: d.local, to: d.peer,
+		callID: d.callID, cseq: cseq,
+	}
 	if len(d.routes) > 0 {
 		var first address
 		if first.parse(d.routes[0]) {

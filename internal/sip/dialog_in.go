@@ -7,10 +7,12 @@ import (
 
 // newCall is the dialog of a new INVITE.
 func (ep *Endpoint) newCall(sh *shard, m *message, tx *serverTx) *Dialog {
-	d := &Dialog{ep: ep, sh: sh, dir: Inbound, callID: strings.Clone(m.callID), localTag: newToken(), from: m.from.party(), to: m.to.party(),
+	d := &Dialog{
+		ep: ep, sh: sh, dir: Inbound, callID: strings.Clone(m.callID), localTag: newToken(), from: m.from.party(), to: m.to.party(),
 		uri: m.uri, remote: m.flow.remote, proto: m.flow.transport(), heard: m, serverTx: tx,
 		remoteTag: m.from.tag(), local: m.header("To"), peer: m.header("From"), peerCSeq: m.cseq, remoteSDP: m.body,
-		target: m.targetURI(), routes: m.list("Record-Route")}
+		target: m.targetURI(), routes: m.list("Record-Route"),
+	}
 	d.local += ";tag=" + d.localTag
 	d.flow = nextHop(d.target, d.routes, m.flow)
 	user := ""

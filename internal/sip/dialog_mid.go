@@ -282,8 +282,10 @@ func (d *Dialog) Notify(ctx context.Context, status int) error {
 	if status >= 200 {
 		subscription = "terminated;reason=noresource"
 	}
-	_, err := d.do(ctx, midRequest{method: "NOTIFY", contact: d.contact, kind: "message/sipfrag;version=2.0",
-		headers: []Header{{"Event", "refer"}, {"Subscription-State", subscription}}, body: []byte(sipVersion + " " + itoa(status) + " " + phrase(status) + "\r\n")})
+	_, err := d.do(ctx, midRequest{
+		method: "NOTIFY", contact: d.contact, kind: "message/sipfrag;version=2.0",
+		headers: []Header{{"Event", "refer"}, {"Subscription-State", subscription}}, body: []byte(sipVersion + " " + itoa(status) + " " + phrase(status) + "\r\n"),
+	})
 	return err
 }
 

@@ -85,9 +85,11 @@ func (ep *Endpoint) outboundDialog(req *InviteRequest, f flow, toURI URI) *Dialo
 	}
 	from := req.From
 	from.URI = sipURI(from.User, from.Host, 0)
-	d := &Dialog{ep: ep, sh: ep.shardOf(callID), dir: Outbound, callID: callID, localTag: newToken(), state: stateCalling,
+	d := &Dialog{
+		ep: ep, sh: ep.shardOf(callID), dir: Outbound, callID: callID, localTag: newToken(), state: stateCalling,
 		from: from, to: Party{User: toURI.User, Host: toURI.Host, Display: clean(req.ToDisplay), URI: req.To}, uri: req.RequestURI,
-		remote: f.remote, proto: f.transport(), flow: f, request: req, target: req.RequestURI, routes: req.Route, localSDP: req.Body}
+		remote: f.remote, proto: f.transport(), flow: f, request: req, target: req.RequestURI, routes: req.Route, localSDP: req.Body,
+	}
 	d.local = nameAddr(from.Display, from.URI) + ";tag=" + d.localTag
 	d.peer = nameAddr(req.ToDisplay, req.To)
 	d.contact = ep.contactValue(f, req.ContactUser)
@@ -148,8 +150,10 @@ func (d *Dialog) sendInvite(credentials []Header) {
 	d.cseq++
 	d.invited = d.cseq
 	branch := newBranch()
-	req := &outgoing{method: "INVITE", uri: d.request.RequestURI, via: d.ep.viaValue(d.flow, branch), routes: d.request.Route, from: d.local,
-		to: d.peer, callID: d.callID, cseq: d.cseq, contact: d.contact, kind: "application/sdp", body: d.request.Body}
+	req := &outgoing{
+		method: "INVITE", uri: d.request.RequestURI, via: d.ep.viaValue(d.flow, branch), routes: d.request.Route, from: d.local,
+		to: d.peer, callID: d.callID, cseq: d.cseq, contact: d.contact, kind: "application/sdp", body: d.request.Body,
+	}
 	req.headers = append([]Header{{"Allow", allowed}, {"Supported", supportedList}}, d.session.request()...)
 	req.headers = append(append(req.headers, credentials...), d.request.Headers...)
 	tx := d.sh.call(d.flow, req, branch, nil)

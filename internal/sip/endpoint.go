@@ -100,8 +100,10 @@ func New(cfg Config, handler Handler) (*Endpoint, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	ep := &Endpoint{cfg: cfg, handler: handler, log: cfg.Logger, streams: map[streamKey]*stream{},
-		tick: min(max(cfg.T1/20, time.Millisecond), 10*time.Millisecond)}
+	ep := &Endpoint{
+		cfg: cfg, handler: handler, log: cfg.Logger, streams: map[streamKey]*stream{},
+		tick: min(max(cfg.T1/20, time.Millisecond), 10*time.Millisecond),
+	}
 	ep.sources = sources{rate: cfg.SourceRate, bucket: map[netip.Addr]bucket{}}
 	for range cfg.Workers {
 		ep.shards = append(ep.shards, newShard(ep))

@@ -126,8 +126,10 @@ func (p *phone) addr() netip.AddrPort { return p.Addr()[0].Addr }
 func (p *phone) dial(t testing.TB, to netip.AddrPort, change ...func(*InviteRequest)) *call {
 	t.Helper()
 	c := &call{events: make(chan Event, 64)}
-	req := InviteRequest{RequestURI: "sip:bob@" + to.String(), From: Party{User: "alice", Display: "Alice"}, Body: []byte("v=0\r\noffer\r\n"),
-		Observe: func(e Event) { c.events <- e }}
+	req := InviteRequest{
+		RequestURI: "sip:bob@" + to.String(), From: Party{User: "alice", Display: "Alice"}, Body: []byte("v=0\r\noffer\r\n"),
+		Observe: func(e Event) { c.events <- e },
+	}
 	for _, fn := range change {
 		fn(&req)
 	}

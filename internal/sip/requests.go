@@ -262,14 +262,18 @@ func (sh *shard) invite(m *message) {
 // ask lets the Handler answer a request.
 func (ep *Endpoint) ask(m *message, tx *serverTx) {
 	defer ep.working.Add(-1)
-	response := ep.handler.Request(&Request{Method: m.method, URI: m.uri, From: m.from.party(), To: m.to.party(), CallID: m.callID,
-		CSeq: m.cseq, Body: m.body, m: m})
+	response := ep.handler.Request(&Request{
+		Method: m.method, URI: m.uri, From: m.from.party(), To: m.to.party(), CallID: m.callID,
+		CSeq: m.cseq, Body: m.body, m: m,
+	})
 	if response.Status < 200 || response.Status > 699 {
 		response = Response{Status: 405, Headers: []Header{{"Allow", allowed}}}
 		if !strings.Contains(allowed, m.method) {
 			response.Status = 501
 		}
 	}
-	tx.reply(reply{status: response.Status, phrase: response.Phrase, tag: newToken(), headers: response.Headers,
-		kind: response.ContentType, body: response.Body})
+	tx.reply(reply{
+		status: response.Status, phrase: response.Phrase, tag: newToken(), headers: response.Headers,
+		kind: response.ContentType, body: response.Body,
+	})
 }

@@ -26,8 +26,10 @@ type shard struct {
 }
 
 func newShard(ep *Endpoint) *shard {
-	return &shard{ep: ep, in: make(chan packet, shardQueue), wheel: newWheel(ep.tick),
-		server: map[string]*serverTx{}, merged: map[string]string{}, client: map[string]*clientTx{}, dialogs: map[string]*Dialog{}}
+	return &shard{
+		ep: ep, in: make(chan packet, shardQueue), wheel: newWheel(ep.tick),
+		server: map[string]*serverTx{}, merged: map[string]string{}, client: map[string]*clientTx{}, dialogs: map[string]*Dialog{},
+	}
 }
 
 func (sh *shard) offer(p packet) bool {

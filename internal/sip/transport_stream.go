@@ -66,15 +66,6 @@ func (s *stream) close() {
 	})
 }
 
-func (s *stream) closed() bool {
-	select {
-	case <-s.done:
-		return true
-	default:
-		return false
-	}
-}
-
 func (s *stream) write(ctx context.Context) {
 	defer s.close()
 	for {

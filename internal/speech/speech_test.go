@@ -330,8 +330,12 @@ func TestDefaultEnginesSpeakAndUnderstand(t *testing.T) {
 		r    Request
 		want string
 	}{
-		{Request{}, "flite-slt"}, {Request{Gender: Male}, "flite-rms"}, {Request{Lang: "en-GB", Gender: Male}, "flite-awb"},
-		{Request{Lang: "en-AU"}, "flite-slt"}, {Request{Lang: "de-DE"}, "espeak-de-female"}, {Request{Lang: "en-GB"}, "espeak-en-gb-female"},
+		{Request{}, "flite-slt"},
+		{Request{Gender: Male}, "flite-rms"},
+		{Request{Lang: "en-GB", Gender: Male}, "flite-awb"},
+		{Request{Lang: "en-AU"}, "flite-slt"},
+		{Request{Lang: "de-DE"}, "espeak-de-female"},
+		{Request{Lang: "en-GB"}, "espeak-en-gb-female"},
 	} {
 		if v, err := e.Choose(c.r); err != nil || v.Code != c.want {
 			t.Errorf("%+v: %s, %v; want %s", c.r, v.Code, err, c.want)

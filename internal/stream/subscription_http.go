@@ -37,8 +37,10 @@ type subscriptionView struct {
 }
 
 func viewOf(s Subscription) subscriptionView {
-	return subscriptionView{UUID: s.ID, Channel: s.Channel, Type: s.Type, Active: s.Active, Expires: httpapi.TimeOrNil(s.Expires), Filter: s.Filter,
-		Created: httpapi.TimeOf(s.Created), Modified: httpapi.TimeOf(s.Modified)}
+	return subscriptionView{
+		UUID: s.ID, Channel: s.Channel, Type: s.Type, Active: s.Active, Expires: httpapi.TimeOrNil(s.Expires), Filter: s.Filter,
+		Created: httpapi.TimeOf(s.Created), Modified: httpapi.TimeOf(s.Modified),
+	}
 }
 
 func (g *Gate) listSubscriptions(ctx context.Context, in *httpapi.List) ([]subscriptionView, error) {

@@ -29,7 +29,7 @@ var pure = []string{
 	"reflect.TypeOf", "reflect.TypeFor", "time.Date", "time.FixedZone", "slices.Concat",
 	"base32.NewEncoding", "base64.NewEncoding", "crc32.MakeTable", "len", "cap", "string", "byte", "rune", "float64", "float32",
 	"int", "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64", "math.Log", "math.Log10", "math.Pow", "math.Sqrt",
-	"math.Sin", "math.Cos", "asn1.ObjectIdentifier", "time.Duration", "event.Type", "maps.Keys", "slices.Sorted",
+	"math.Sin", "math.Cos", "asn1.ObjectIdentifier", "time.Duration", "event.Type", "json.RawMessage", "maps.Keys", "slices.Sorted",
 }
 
 // frozenState: package-level variables are constants in all but name.

@@ -34,17 +34,27 @@ func TestTagsOfOneLanguageAreEqual(t *testing.T) {
 
 func TestLanguageCountsBeforeGenderBeforeType(t *testing.T) {
 	list := []Voice{
-		{Code: "us-f", Lang: "en-US", Gender: Female, Type: Standard}, {Code: "us-m", Lang: "en-US", Gender: Male, Type: Standard},
-		{Code: "us-m2", Lang: "en-US", Gender: Male, Type: "WaveNet"}, {Code: "gb-m", Lang: "en-GB", Gender: Male, Type: Standard},
-		{Code: "de-at", Lang: "de-AT", Gender: Male, Type: Standard}, {Code: "de", Lang: "de", Gender: Male, Type: Standard},
+		{Code: "us-f", Lang: "en-US", Gender: Female, Type: Standard},
+		{Code: "us-m", Lang: "en-US", Gender: Male, Type: Standard},
+		{Code: "us-m2", Lang: "en-US", Gender: Male, Type: "WaveNet"},
+		{Code: "gb-m", Lang: "en-GB", Gender: Male, Type: Standard},
+		{Code: "de-at", Lang: "de-AT", Gender: Male, Type: Standard},
+		{Code: "de", Lang: "de", Gender: Male, Type: Standard},
 	}
 	for _, c := range []struct {
 		r    Request
 		want string
 	}{
-		{Request{}, "us-f"}, {Request{Gender: Male}, "us-m"}, {Request{Gender: "male", Type: "wavenet"}, "us-m2"}, {Request{Lang: "en-GB"}, "gb-m"},
-		{Request{Lang: "en-AU", Gender: Male}, "us-m"}, {Request{Lang: "de-CH", Gender: Female}, "de"}, {Request{Lang: "de-AT"}, "de-at"},
-		{Request{Code: "gb-m", Lang: "de", Gender: Female}, "gb-m"}, {Request{Lang: "fr"}, ""}, {Request{Code: "none"}, ""},
+		{Request{}, "us-f"},
+		{Request{Gender: Male}, "us-m"},
+		{Request{Gender: "male", Type: "wavenet"}, "us-m2"},
+		{Request{Lang: "en-GB"}, "gb-m"},
+		{Request{Lang: "en-AU", Gender: Male}, "us-m"},
+		{Request{Lang: "de-CH", Gender: Female}, "de"},
+		{Request{Lang: "de-AT"}, "de-at"},
+		{Request{Code: "gb-m", Lang: "de", Gender: Female}, "gb-m"},
+		{Request{Lang: "fr"}, ""},
+		{Request{Code: "none"}, ""},
 		{Request{Type: "WaveNet"}, "us-f"},
 	} {
 		got, err := Choose(list, c.r)

@@ -2,7 +2,8 @@ package flow
 
 import "context"
 
-var answerSpec = spec{name: "Answer", is: isCommand, holds: side,
+var answerSpec = spec{
+	name: "Answer", is: isCommand, holds: side,
 	attrs: []attr{{name: "delay", def: "0", kind: duration}},
 	run:   runAnswer,
 }

@@ -6,7 +6,8 @@ import (
 )
 
 var (
-	callbackSpec = spec{name: "Callback", is: isCommand, holds: side, text: oneValue, value: "url", must: "a URL",
+	callbackSpec = spec{
+		name: "Callback", is: isCommand, holds: side, text: oneValue, value: "url", must: "a URL",
 		attrs: []attr{
 			{name: "url", kind: anyURL},
 			{name: "method", def: "GET", kind: enum("POST", "GET", "PATCH", "DELETE")},
@@ -16,7 +17,8 @@ var (
 		},
 		run: runCallback,
 	}
-	redirectSpec = spec{name: "Redirect", is: isCommand, holds: side, text: oneValue, value: "url", must: "a URL",
+	redirectSpec = spec{
+		name: "Redirect", is: isCommand, holds: side, text: oneValue, value: "url", must: "a URL",
 		attrs: []attr{
 			{name: "url", kind: anyURL},
 			{name: "method", def: "GET", kind: enum("GET", "POST")},

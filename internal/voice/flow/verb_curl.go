@@ -7,7 +7,8 @@ import (
 )
 
 var (
-	curlSpec = spec{name: "Curl", is: isCommand, holds: isHeader | isBody | side, inside: true,
+	curlSpec = spec{
+		name: "Curl", is: isCommand, holds: isHeader | isBody | side, inside: true,
 		attrs: []attr{
 			{name: "url", kind: anyURL, must: true},
 			{name: "method", def: "GET", kind: enum("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD")},
@@ -18,8 +19,10 @@ var (
 		},
 		run: runCurl,
 	}
-	headerSpec = spec{name: "Header", bare: true, is: isHeader, text: oneValue,
-		attrs: []attr{{name: "name", kind: &kind{check: checkHeaderName}, must: true}, {name: "value", kind: anyText}}}
+	headerSpec = spec{
+		name: "Header", bare: true, is: isHeader, text: oneValue,
+		attrs: []attr{{name: "name", kind: &kind{check: checkHeaderName}, must: true}, {name: "value", kind: anyText}},
+	}
 	bodySpec = spec{name: "Body", bare: true, is: isBody, text: oneValue}
 )
 

@@ -9,7 +9,8 @@ import (
 )
 
 var (
-	dialSpec = spec{name: "Dial", is: isCommand, holds: isTarget | side,
+	dialSpec = spec{
+		name: "Dial", is: isCommand, holds: isTarget | side,
 		attrs: []attr{
 			{name: "timeout", kind: duration},
 			{name: "callerId", kind: anyText},

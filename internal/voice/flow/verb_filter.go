@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-var callSpec = spec{name: "Call", is: isCommand, holds: isCommand | isError, filter: true,
+var callSpec = spec{
+	name: "Call", is: isCommand, holds: isCommand | isError, filter: true,
 	attrs: []attr{{name: "field", kind: anyText, must: true}, {name: "value", kind: anyText}},
 	check: func(n *Node) *complaint {
 		if !n.has("value") {

@@ -8,7 +8,8 @@ import (
 )
 
 var (
-	gatherSpec = spec{name: "Gather", is: isCommand, media: true,
+	gatherSpec = spec{
+		name: "Gather", is: isCommand, media: true,
 		holds: isPrompt | isDTMF | isSwitch | isDefault | side,
 		attrs: []attr{
 			{name: "dtmf_length", alias: []string{"length", "numDigits"}, kind: number(1, 32)},
@@ -23,11 +24,15 @@ var (
 		},
 		run: runGather,
 	}
-	dtmfSpec = spec{name: "DTMF", is: isDTMF, holds: isCommand,
-		attrs: []attr{{name: "value", kind: keyList, must: true}}}
+	dtmfSpec = spec{
+		name: "DTMF", is: isDTMF, holds: isCommand,
+		attrs: []attr{{name: "value", kind: keyList, must: true}},
+	}
 	switchSpec = spec{name: "Switch", is: isCommand | isSwitch, holds: isCase | isDefault | isError}
-	caseSpec   = spec{name: "Case", is: isCase, holds: isCommand,
-		attrs: []attr{{name: "dtmf", kind: keyList, must: true}}}
+	caseSpec   = spec{
+		name: "Case", is: isCase, holds: isCommand,
+		attrs: []attr{{name: "dtmf", kind: keyList, must: true}},
+	}
 )
 
 // menu is the blocks of a Gather or a Switch.

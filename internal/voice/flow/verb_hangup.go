@@ -4,8 +4,10 @@ import "context"
 
 var (
 	hangupSpec = spec{name: "Hangup", is: isCommand, holds: side, run: runHangup}
-	rejectSpec = spec{name: "Reject", is: isCommand, holds: side,
-		attrs: []attr{{name: "reason", def: "rejected", kind: enum("rejected", "busy")}}, run: runReject}
+	rejectSpec = spec{
+		name: "Reject", is: isCommand, holds: side,
+		attrs: []attr{{name: "reason", def: "rejected", kind: enum("rejected", "busy")}}, run: runReject,
+	}
 )
 
 func runHangup(_ context.Context, m *Machine, _ *command) (string, error) {

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-var pauseSpec = spec{name: "Pause", is: isCommand | isPrompt, holds: side, inside: true,
+var pauseSpec = spec{
+	name: "Pause", is: isCommand | isPrompt, holds: side, inside: true,
 	attrs: []attr{
 		{name: "length", def: "1000", kind: number(0, 600000)},
 		{name: "dtmf_stop", kind: keys},

@@ -5,7 +5,8 @@ import (
 	"errors"
 )
 
-var playSpec = spec{name: "Play", is: isCommand | isPrompt, holds: side, text: oneValue,
+var playSpec = spec{
+	name: "Play", is: isCommand | isPrompt, holds: side, text: oneValue,
 	value: "url", media: true, inside: true,
 	attrs: []attr{
 		{name: "url", kind: anyURL},

@@ -24,7 +24,8 @@ const (
 	longestRecording = 4 * time.Hour // any other
 )
 
-var recordSpec = spec{name: "Record", is: isCommand, holds: isCommand | isError, media: true,
+var recordSpec = spec{
+	name: "Record", is: isCommand, holds: isCommand | isError, media: true,
 	attrs: recordAttrs(
 		attr{name: "finishOnKey", def: "#", kind: keys},
 		attr{name: "silence", def: "0", kind: duration},

@@ -7,15 +7,19 @@ import (
 )
 
 var (
-	recordStartSpec = spec{name: "RecordStart", is: isCommand, holds: side, media: true, inside: true,
-		attrs: recordAttrs(), run: runRecordStart}
+	recordStartSpec = spec{
+		name: "RecordStart", is: isCommand, holds: side, media: true, inside: true,
+		attrs: recordAttrs(), run: runRecordStart,
+	}
 	recordStopSpec = spec{name: "RecordStop", is: isCommand, holds: side, inside: true, run: runRecordStop}
-	recordWaitSpec = spec{name: "RecordWait", is: isCommand, holds: side,
+	recordWaitSpec = spec{
+		name: "RecordWait", is: isCommand, holds: side,
 		attrs: []attr{
 			{name: "timeout", def: "30000", kind: duration},
 			{name: "for", kind: enum("record", "transcript")},
 		},
-		run: runRecordWait}
+		run: runRecordWait,
+	}
 )
 
 func runRecordStart(ctx context.Context, m *Machine, c *command) (string, error) {

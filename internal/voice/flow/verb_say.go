@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-var saySpec = spec{name: "Say", is: isCommand | isPrompt, holds: side, text: spoken,
+var saySpec = spec{
+	name: "Say", is: isCommand | isPrompt, holds: side, text: spoken,
 	value: "text", must: "a text", media: true, inside: true,
 	attrs: []attr{
 		{name: "text", kind: upTo(maxSpoken)},

@@ -8,7 +8,8 @@ import (
 	_ "time/tzdata" // zones must be there on hosts without their own
 )
 
-var scheduleSpec = spec{name: "Schedule", is: isCommand, holds: isCommand | isError, filter: true,
+var scheduleSpec = spec{
+	name: "Schedule", is: isCommand, holds: isCommand | isError, filter: true,
 	attrs: []attr{
 		{name: "dow", kind: days},
 		{name: "time", kind: hours},

@@ -9,7 +9,8 @@ import (
 	"github.com/opentact/opentact/internal/audio"
 )
 
-var toneSpec = spec{name: "Tone", is: isCommand | isPrompt, holds: side, media: true, inside: true,
+var toneSpec = spec{
+	name: "Tone", is: isCommand | isPrompt, holds: side, media: true, inside: true,
 	attrs: []attr{
 		{name: "hz", def: "440", kind: toneList},
 		{name: "don", def: "500", kind: duration},

@@ -40,16 +40,20 @@ var verbs = []*spec{
 var (
 	responseSpec = spec{name: "Response", bare: true, holds: isCommand}
 	defaultSpec  = spec{name: "Default", is: isDefault, holds: isCommand}
-	errorSpec    = spec{name: "Error", is: isError, holds: isCommand,
-		attrs: []attr{{name: "say", alias: []string{"play"}, def: "false", kind: boolean}}}
-	metaSpec = spec{name: "Meta", bare: true, is: isCommand | isMeta, inside: true, text: oneValue,
+	errorSpec    = spec{
+		name: "Error", is: isError, holds: isCommand,
+		attrs: []attr{{name: "say", alias: []string{"play"}, def: "false", kind: boolean}},
+	}
+	metaSpec = spec{
+		name: "Meta", bare: true, is: isCommand | isMeta, inside: true, text: oneValue,
 		attrs: []attr{{name: "name", kind: metaName, must: true}, {name: "value", kind: anyText}},
 		check: func(n *Node) *complaint {
 			if !n.has("value") && n.Text == "" {
 				return n.complain("<Meta> needs a value or text")
 			}
 			return nil
-		}}
+		},
+	}
 )
 
 var byName = index(verbs)
