@@ -36,6 +36,8 @@ func (a *App) newAPI() *httpapi.API {
 	m.gate.Routes(api)
 	m.gate.Mount(api)
 	m.routes(api)
+	a.settingsRoutes(api)
+	absent(api)
 	api.Mount("/metrics", api.LoopbackOr(httpapi.Admin, a.metrics.Handler()))
 	return api
 }
@@ -68,4 +70,35 @@ func (a *App) serveHTTP(ctx context.Context, ready func()) error {
 		err = errors.Join(err, served)
 	}
 	return err
+}
+
+// absent lists operations of the wider interface that this server does not have (rest-resources, appendix A): 404 not_implemented.
+func absent(api *httpapi.API) {
+	for _, op := range []struct{ method, path string }{
+		{"POST", "/rest/janus/conn"},
+		{"PATCH", "/rest/janus/conn"},
+		{"DELETE", "/rest/janus/conn"},
+		{"GET", "/rest/janus/conn/{uuid}"},
+		{"DELETE", "/rest/janus/conn/{uuid}"},
+		{"GET", "/rest/janus/conn/{uuid}/{id}"},
+		{"POST", "/rest/janus/session"},
+		{"GET", "/rest/janus/session/list"},
+		{"GET", "/rest/janus/session/owner"},
+		{"GET", "/rest/janus/session/account"},
+		{"GET", "/rest/janus/session/{uuid}"},
+		{"PATCH", "/rest/janus/session/{uuid}"},
+		{"DELETE", "/rest/janus/session/{uuid}"},
+		{"GET", "/rest/janus/session/{uuid}/roster"},
+		{"POST", "/rest/janus/session/{uuid}/whitelist"},
+		{"POST", "/rest/janus/session/{uuid}/blacklist"},
+		{"DELETE", "/rest/janus/session/{uuid}/whitelist/{id}"},
+		{"DELETE", "/rest/janus/session/{uuid}/blacklist/{id}"},
+		{"POST", "/rest/janus/session/{uuid}/user"},
+		{"PATCH", "/rest/janus/session/{uuid}/user/{id}"},
+		{"DELETE", "/rest/janus/session/{uuid}/user/{id}"},
+		{"GET", "/rest/admin/class4/products/sync"},
+		{"POST", "/rest/admin/class4/did/prefix"},
+	} {
+		api.Absent(op.method, op.path)
+	}
 }
