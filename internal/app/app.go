@@ -34,6 +34,7 @@ type App struct {
 	bus     *bus.Bus
 	metrics *obs.Metrics
 	domains *domains
+	calls   *calls
 	api     *httpapi.API
 	ln      net.Listener
 	group   *lifecycle.Group
@@ -69,20 +70,61 @@ func (a *App) assemble(ctx context.Context) (err error) {
 	if err := a.domains.seed(ctx, a.db, a.cfg.Sandbox); err != nil {
 		return fmt.Errorf("first data: %w", err)
 	}
+	if a.calls, err = a.newCalls(ctx); err != nil {
+		return err
+	}
 	a.api = a.newAPI()
 	return nil
 }
 
-// parts is the list of what runs, by stage (architecture §4).
+// parts is the list of what runs, by stage. Stopping goes backwards: HTTP refuses new work first, then the engine lets calls end while SIP, the
+// sandbox's phones and the media still work, then what writes down what happened, then the log and the jobs.
 func (a *App) parts() []lifecycle.Part {
-	m := a.domains
-	return []lifecycle.Part{
+	m, c := a.domains, a.calls
+	parts := []lifecycle.Part{
 		{Name: "events", Stage: 2, Run: m.events.Run},
 		{Name: "jobs", Stage: 2, Run: m.jobs.Run},
 		{Name: "schedule", Stage: 2, Run: a.schedule},
 		{Name: "websockets", Stage: 3, Run: m.gate.Run},
-		{Name: "http", Stage: 4, Run: a.serveHTTP},
+		{Name: "webhooks", Stage: 2, Run: m.webhooks.Run},
+		{Name: "messages", Stage: 3, Run: m.messages.Run},
+		{Name: "carriers", Stage: 3, Run: m.trunk.Run},
+		{Name: "call records", Stage: 3, Run: c.voice.Run},
+		{Name: "media clock", Stage: 3, Run: atOnce(c.clock.Run)},
+		{Name: "media reader", Stage: 3, Run: atOnce(c.poller.Run)},
+		{Name: "voices", Stage: 3, Run: a.loadVoices},
+		{Name: "sip", Stage: 4, Run: c.sip.Run},
+		{Name: "calls", Stage: 6, Run: c.engine.Run},
+		{Name: "http", Stage: 7, Run: a.serveHTTP},
 	}
+	if c.sandbox != nil {
+		parts = append(parts, lifecycle.Part{Name: "sandbox", Stage: 4, Run: c.sandbox.Run}, lifecycle.Part{Name: "sandbox carrier", Stage: 5, Run: a.listSandbox})
+	}
+	if m.network != nil {
+		parts = append(parts, lifecycle.Part{Name: "sandbox messages", Stage: 3, Run: m.network.Run})
+	}
+	return parts
+}
+
+// atOnce is a part that is ready as soon as it runs.
+func atOnce(run func(context.Context) error) func(context.Context, func()) error {
+	return func(ctx context.Context, ready func()) error {
+		ready()
+		return run(ctx)
+	}
+}
+
+// loadVoices asks the speech engines for their voices, so that the first caller need not wait for it; a missing engine is a warning, not a fault.
+func (a *App) loadVoices(ctx context.Context, ready func()) error {
+	ready()
+	if _, err := a.calls.speech.Reload(ctx); err != nil && ctx.Err() == nil {
+		a.log.Warn("speech engines", "error", err)
+	}
+	for _, p := range a.calls.speech.Check(ctx) {
+		a.log.Warn("speech engine is incomplete", "engine", p.Engine, "program", p.Program, "package", p.Package, "detail", p.Detail)
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // Run starts the parts stage by stage and works until ctx ends; then it drains and stops them in reverse.
@@ -101,7 +143,7 @@ func (a *App) Run(ctx context.Context) error {
 		return fmt.Errorf("bus: %w", err)
 	}
 	defer unsubscribe()
-	parts := append(a.parts(), lifecycle.Part{Name: "announce", Stage: 5, Run: func(_ context.Context, ready func()) error {
+	parts := append(a.parts(), lifecycle.Part{Name: "announce", Stage: 8, Run: func(_ context.Context, ready func()) error {
 		a.announce(first)
 		ready()
 		return nil
@@ -129,7 +171,7 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 func (a *App) HTTPAddr() string { return a.ln.Addr().String() }
 
 // SIPAddr is the bound address of SIP; empty without one.
-func (a *App) SIPAddr() string { return "" }
+func (a *App) SIPAddr() string { return a.calls.sipAddr() }
 
 func (a *App) apiURL() string {
 	if a.cfg.APIURL != "" && !strings.HasSuffix(a.cfg.APIURL, ":0") {
@@ -162,6 +204,12 @@ func (a *App) close() error {
 		if e := a.ln.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
 			err = e
 		}
+	}
+	if a.calls != nil {
+		err = errors.Join(err, a.calls.close())
+	}
+	if a.domains != nil {
+		a.domains.fetch.Close()
 	}
 	if a.bus != nil {
 		a.bus.Close()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/opentact/opentact/internal/httpapi"
+	"github.com/opentact/opentact/internal/sandbox"
 )
 
 // Limits of the HTTP side.
@@ -36,6 +37,12 @@ func (a *App) newAPI() *httpapi.API {
 	m.gate.Routes(api)
 	m.gate.Mount(api)
 	m.routes(api)
+	a.calls.voice.Routes(api)
+	if a.calls.sandbox != nil {
+		a.calls.sandbox.Routes(api)
+	} else {
+		sandbox.RoutesOff(api)
+	}
 	a.settingsRoutes(api)
 	absent(api)
 	api.Mount("/metrics", api.LoopbackOr(httpapi.Admin, a.metrics.Handler()))

@@ -27,22 +27,28 @@ func (s sessions) AuthViews(ctx context.Context, q db.Querier, w stream.Session)
 	return user, acct, err
 }
 
-// relations shows products inside each other.
+// appViews shows SIP control apps; voice is it.
+type appViews interface {
+	AppView(ctx context.Context, q db.Querier, account, id string) (json.RawMessage, error)
+}
+
+// relations shows products inside numbers.
 type relations struct{ m *domains }
 
-var null = json.RawMessage("null")
-
 // AppView shows a SIP control app.
-func (r relations) AppView(context.Context, db.Querier, string, string) (json.RawMessage, error) {
-	return null, nil
+func (r relations) AppView(ctx context.Context, q db.Querier, account, id string) (json.RawMessage, error) {
+	if id == "" || r.m.voice == nil {
+		return json.RawMessage("null"), nil
+	}
+	return r.m.voice.AppView(ctx, q, account, id)
 }
 
 // ProfileView shows a messaging profile.
-func (r relations) ProfileView(context.Context, db.Querier, string, string) (json.RawMessage, error) {
-	return null, nil
+func (r relations) ProfileView(ctx context.Context, q db.Querier, account, id string) (json.RawMessage, error) {
+	return r.m.messages.ProfileView(ctx, q, account, id)
 }
 
 // CampaignView shows an SMS campaign.
-func (r relations) CampaignView(context.Context, db.Querier, string, string) (json.RawMessage, error) {
-	return null, nil
+func (r relations) CampaignView(ctx context.Context, q db.Querier, account, id string) (json.RawMessage, error) {
+	return r.m.messages.CampaignView(ctx, q, account, id)
 }

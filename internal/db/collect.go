@@ -17,7 +17,6 @@ type item struct {
 
 // Collect hands v to c at the end of the transaction; it is dropped with the function that fails.
 func (t *Tx) Collect(c Collector, v any) {
-	t.dirty = true
 	t.items = append(t.items, item{c, v})
 }
 

@@ -14,8 +14,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
-	_ "modernc.org/sqlite"             // driver "sqlite"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite" // driver "sqlite"
 )
 
 // Engine is the kind of database.
@@ -29,13 +30,19 @@ const (
 
 // Limits of the package, in one place.
 const (
-	maxBatch      = 128              // functions that share one commit
-	sqliteReaders = 8                // read connections
-	pgConns       = 24               // PostgreSQL connections, writers included
-	pgWriters     = 4                // transactions that gather waiters at the same time
-	maxWaiting    = 20000            // functions that may wait for a transaction; more are refused as unavailable
-	busyTimeout   = 10 * time.Second // SQLite: wait for another process's lock
-	attempts      = 6                // runs of one transaction after a deadlock or serialization failure
+	maxBatch      = 128                   // functions that share one commit
+	sqliteReaders = 8                     // read connections
+	pgConns       = 24                    // PostgreSQL connections, writers included
+	pgWriters     = 4                     // transactions that run at the same time when many wait
+	patience      = 20 * time.Millisecond // of the oldest waiter, until another transaction starts beside those that run
+	maxWaiting    = 20000                 // functions that may wait for a transaction; more are refused as unavailable
+	busyTimeout   = 10 * time.Second      // SQLite: wait for another process's lock
+	attempts      = 6                     // runs of one transaction after a deadlock or serialization failure
+	connectWithin = 5 * time.Second       // PostgreSQL: for a new connection, when the URL says nothing else
+	// maxWait is how long a function may wait for its turn, and maxTransaction how long a PostgreSQL transaction may take: a server that neither answers
+	// nor refuses holds a caller for no longer than both together.
+	maxWait        = 15 * time.Second
+	maxTransaction = 30 * time.Second
 )
 
 // Config says where the database is.
@@ -127,10 +134,14 @@ func (d *DB) openSQLite(path string) error {
 }
 
 func (d *DB) openPostgres(raw string) error {
-	pool, err := sql.Open("pgx", raw)
+	cfg, err := pgx.ParseConfig(raw)
 	if err != nil {
-		return err
+		return fmt.Errorf("database %s: %w", redact(raw), err)
 	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectWithin
+	}
+	pool := stdlib.OpenDB(*cfg)
 	pool.SetMaxOpenConns(pgConns)
 	pool.SetMaxIdleConns(pgConns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
@@ -173,38 +184,45 @@ func (r reader) Exec(context.Context, string, ...any) (int64, error) {
 	return 0, errors.New("db: write outside a transaction")
 }
 
-func (r reader) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	if r.d.engine == SQLite {
-		if st := r.d.rstmts.get(ctx, r.d.read, query); st != nil {
-			return st.QueryContext(ctx, args...)
-		}
+func (r reader) Query(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
+	if st := r.prepared(ctx, query); st != nil {
+		rows, err = st.QueryContext(ctx, args...)
+	} else {
+		rows, err = r.d.read.QueryContext(ctx, query, args...)
 	}
-	return r.d.read.QueryContext(ctx, query, args...)
+	return rows, storageFault(err)
+}
+
+func (r reader) prepared(ctx context.Context, query string) *sql.Stmt {
+	if r.d.engine != SQLite {
+		return nil
+	}
+	return r.d.rstmts.get(ctx, r.d.read, query)
 }
 
 func (r reader) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	if r.d.engine == SQLite {
-		if st := r.d.rstmts.get(ctx, r.d.read, query); st != nil {
-			return st.QueryRowContext(ctx, args...)
-		}
+	if st := r.prepared(ctx, query); st != nil {
+		return st.QueryRowContext(ctx, args...)
 	}
 	return r.d.read.QueryRowContext(ctx, query, args...)
 }
 
-// statements keeps prepared statements by text, up to a bound: searches make texts without end.
+// statements keeps prepared statements by text, up to a bound. Searches make texts without end, so only a text that comes again and again is worth one.
 type statements struct {
-	mu sync.RWMutex // guards m
-	m  map[string]*sql.Stmt
+	mu   sync.RWMutex // guards the two below
+	m    map[string]*sql.Stmt
+	seen map[string]int // texts that were not prepared yet
 }
 
-const maxStatements = 600
+const (
+	maxStatements = 600
+	maxSeen       = 2000 // texts that are counted before the counting starts anew
+	prepareAt     = 3    // runs of a text until it is prepared
+)
 
-// get prepares once; nil means "run it unprepared".
+// get gives the prepared statement; nil means "run it unprepared".
 func (s *statements) get(ctx context.Context, on *sql.DB, query string) *sql.Stmt {
-	s.mu.RLock()
-	st, full := s.m[query], len(s.m) >= maxStatements
-	s.mu.RUnlock()
-	if st != nil || full {
+	if st := s.peek(query); st != nil || !s.often(query) {
 		return st
 	}
 	st, err := on.PrepareContext(context.WithoutCancel(ctx), query)
@@ -220,8 +238,23 @@ func (s *statements) get(ctx context.Context, on *sql.DB, query string) *sql.Stm
 	if s.m == nil {
 		s.m = map[string]*sql.Stmt{}
 	}
+	delete(s.seen, query)
 	s.m[query] = st
 	return st
+}
+
+// often counts a text and tells whether it is time to prepare it.
+func (s *statements) often(query string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.m) >= maxStatements {
+		return false
+	}
+	if s.seen == nil || len(s.seen) >= maxSeen {
+		s.seen = map[string]int{}
+	}
+	s.seen[query]++
+	return s.seen[query] >= prepareAt
 }
 
 func (s *statements) peek(query string) *sql.Stmt {

@@ -3,58 +3,83 @@ package db
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
 )
 
 // Tx is a transaction as one caller of Update sees it. It must not outlive the caller's function.
+//
+// Its statements end with the transaction's own time limit, whatever context they are given: one caller's end must not break the others' transaction.
 type Tx struct {
 	d     *DB
 	sql   *sql.Tx
 	group *group
 	dirty bool // this function has written
-	items []item
-	after []func()
+	// failed is the first error of a statement, whatever the function made of it.
+	failed error
+	locked []string // keys of the rows that Lock got
+	waits  bool     // Lock met a row that others hold
+	items  []item
+	after  []func()
 }
 
 // Engine tells which database it is.
 func (t *Tx) Engine() Engine { return t.d.engine }
 
 // Exec runs a statement and gives the number of rows it touched.
-func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+func (t *Tx) Exec(_ context.Context, query string, args ...any) (int64, error) {
 	t.dirty = true
 	var res sql.Result
 	var err error
-	if st := t.stmt(ctx, query); st != nil {
-		res, err = st.ExecContext(ctx, args...)
+	if st := t.stmt(query); st != nil {
+		res, err = st.ExecContext(t.group.ctx, args...)
 	} else {
-		res, err = t.sql.ExecContext(ctx, query, args...)
+		res, err = t.sql.ExecContext(t.group.ctx, query, args...)
 	}
 	if err != nil {
-		return 0, err
+		return 0, t.note(err)
 	}
 	return res.RowsAffected()
 }
 
-// Query runs a query; writes with RETURNING go through it too.
-func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	t.dirty = t.dirty || writes(query)
-	if st := t.stmt(ctx, query); st != nil {
-		return st.QueryContext(ctx, args...)
+// note remembers the first error of a statement.
+func (t *Tx) note(err error) error {
+	if t.failed == nil {
+		t.failed = err
 	}
-	return t.sql.QueryContext(ctx, query, args...)
+	return err
+}
+
+// Query runs a query; writes with RETURNING go through it too.
+func (t *Tx) Query(_ context.Context, query string, args ...any) (*sql.Rows, error) {
+	t.dirty = t.dirty || writes(query)
+	var rows *sql.Rows
+	var err error
+	if st := t.stmt(query); st != nil {
+		rows, err = st.QueryContext(t.group.ctx, args...)
+	} else {
+		rows, err = t.sql.QueryContext(t.group.ctx, query, args...)
+	}
+	return rows, t.note(err)
 }
 
 // QueryRow runs a query for one row.
-func (t *Tx) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
+func (t *Tx) QueryRow(_ context.Context, query string, args ...any) *sql.Row {
 	t.dirty = t.dirty || writes(query)
-	if st := t.stmt(ctx, query); st != nil {
-		return st.QueryRowContext(ctx, args...)
+	var row *sql.Row
+	if st := t.stmt(query); st != nil {
+		row = st.QueryRowContext(t.group.ctx, args...)
+	} else {
+		row = t.sql.QueryRowContext(t.group.ctx, query, args...)
 	}
-	return t.sql.QueryRowContext(ctx, query, args...)
+	_ = t.note(row.Err())
+	return row
 }
 
 // stmt gives the prepared statement within this transaction. SQLite has one write connection, which the transaction holds, so a new text is
-// prepared on the transaction itself first and kept for the whole connection afterwards (see DB.keep).
-func (t *Tx) stmt(ctx context.Context, query string) *sql.Stmt {
+// run as it is first and prepared for the connection after the commit.
+func (t *Tx) stmt(query string) *sql.Stmt {
 	if t.d.engine != SQLite {
 		return nil
 	}
@@ -62,7 +87,7 @@ func (t *Tx) stmt(ctx context.Context, query string) *sql.Stmt {
 		return st
 	}
 	if st := t.d.stmts.peek(query); st != nil {
-		bound := t.sql.StmtContext(ctx, st)
+		bound := t.sql.StmtContext(t.group.ctx, st)
 		t.group.stmts[query] = bound
 		return bound
 	}
@@ -100,4 +125,35 @@ func (t *Tx) ForUpdate() string {
 		return " FOR UPDATE"
 	}
 	return ""
+}
+
+// errLater is what a function gets that shall run in a later group.
+var errLater = errors.New("db: row is held by another transaction")
+
+// Lock locks a row that many transactions change, the same one for equal keys; query selects it by its key. A function that changes such rows locks them
+// before its first write. It is what lets functions share a transaction on PostgreSQL: each group holds the rows of all its functions, in any order, until
+// its commit, so a group never waits for a row while it holds others. Its function is put off instead, by an error that it must return, and runs again.
+func (t *Tx) Lock(ctx context.Context, key, query string, args ...any) error {
+	if t.d.engine != Postgres || !t.group.many || t.group.locked[key] || slices.Contains(t.locked, key) {
+		return nil
+	}
+	query += " FOR UPDATE"
+	wait := t.group.first && len(t.locked) == 0 || t.dirty
+	if !wait {
+		query += " SKIP LOCKED"
+	}
+	rows, err := t.Query(ctx, query, args...)
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", key, err)
+	}
+	got := rows.Next()
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return fmt.Errorf("lock %s: %w", key, t.note(err))
+	}
+	if !got && !wait {
+		t.waits = true
+		return errLater
+	}
+	t.locked = append(t.locked, key)
+	return nil
 }

@@ -2,64 +2,56 @@ package db
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"fmt"
-	"runtime/debug"
-	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
+	"slices"
+	"time"
 
 	"github.com/opentact/opentact/internal/fault"
 )
 
 // waiter is one caller of Update.
 type waiter struct {
-	ctx  context.Context
-	fn   func(ctx context.Context, tx *Tx) error
-	err  error
-	done chan struct{} // closed when err is final
-	lead chan struct{} // closed when this waiter shall lead the next group
-}
-
-// group is one transaction with the functions that share it.
-type group struct {
-	d      *DB
-	sql    *sql.Tx
-	stmts  map[string]*sql.Stmt
-	wanted []string
-	items  []item
-	after  []func()
+	ctx   context.Context
+	fn    func(ctx context.Context, tx *Tx) error
+	since time.Time
+	err   error
+	done  chan struct{} // closed when err is final
+	lead  chan struct{} // closed when this waiter shall lead the next group
+	leads bool          // guarded by DB.mu: it has the lead, from the start or by lead
+	later bool          // of the group it is in: it met a row that others hold, and has its turn in another one
 }
 
 // Update runs fn in a transaction and returns when its commit is on disk, or with fn's error when nothing of it was kept.
 //
 // Callers that wait at the same time share one commit. fn may therefore run on another caller's goroutine, and more than once: it must have no
-// effect beside the transaction but to set its own results anew on each run. ctx is looked at before fn starts; once it runs it is not interrupted,
-// so that a cancelled request never leaves the caller in doubt. An unreachable or full database gives fault.Unavailable.
+// effect beside the transaction but to set its own results anew on each run, and must not call Update. ctx ends the wait for a turn; once fn runs it is
+// not interrupted, so that a cancelled request never leaves the caller in doubt. An unreachable or full database gives fault.Unavailable, after 45 seconds
+// at the most when it does not even refuse; whether a commit whose connection broke was kept is unknown then.
 func (d *DB) Update(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	w := &waiter{ctx: ctx, fn: fn, done: make(chan struct{}), lead: make(chan struct{})}
+	if ctx.Value(inside{}) == d {
+		return errNested
+	}
+	w := &waiter{ctx: ctx, fn: fn, since: time.Now(), done: make(chan struct{}), lead: make(chan struct{})}
 	d.mu.Lock()
 	if len(d.queue) >= maxWaiting {
 		d.mu.Unlock()
 		return fault.New(fault.Unavailable)
 	}
 	d.queue = append(d.queue, w)
-	start := d.leaders < d.maxLeaders()
-	if start {
+	if w.leads = d.leaders == 0 || d.leaders < d.maxLeaders() && d.crowded(); w.leads {
 		d.leaders++
 	}
+	leads := w.leads
 	d.mu.Unlock()
-	if !start {
-		select {
-		case <-w.done:
-			return w.err
-		case <-w.lead:
-		}
+	if leads || d.await(w) {
+		d.leadUntil(w)
+		<-w.done
 	}
-	d.leadUntil(w)
 	return w.err
 }
+
+// errNested tells a function that waits for a transaction while it is in one: on SQLite it would wait for itself.
+var errNested = errors.New("db: Update within a function of Update")
 
 func (d *DB) maxLeaders() int {
 	if d.engine == Postgres {
@@ -68,26 +60,68 @@ func (d *DB) maxLeaders() int {
 	return 1
 }
 
-// leadUntil runs groups until w's own function is done, then hands the lead to the next waiter.
-func (d *DB) leadUntil(w *waiter) {
-	for {
-		batch := d.take()
-		if len(batch) > 0 {
-			d.runGroup(batch)
-			for _, b := range batch {
-				close(b.done)
-			}
+// crowded tells that another transaction beside those that run is worth its commit; d.mu is held. Fewer and larger groups are quicker as long as nobody
+// waits for long: all of them meet at the row that gives the event log its cursors.
+func (d *DB) crowded() bool {
+	return len(d.queue) >= maxBatch || len(d.queue) > 0 && time.Since(d.queue[0].since) > patience
+}
+
+// await waits until w's function is done (false), or until w shall lead (true). A caller that gives up while it waits for its turn leaves the queue.
+func (d *DB) await(w *waiter) (leads bool) {
+	select {
+	case <-w.lead:
+		return true
+	case <-w.ctx.Done():
+		if d.leave(w) {
+			return false
 		}
 		select {
+		case <-w.lead:
+			return true
 		case <-w.done:
-			d.handOver()
+		}
+	case <-w.done:
+	}
+	// It may have been given the lead in the moment in which another leader took it into a group: the lead must not end here.
+	d.mu.Lock()
+	leads = w.leads
+	d.mu.Unlock()
+	if leads {
+		d.handOver()
+	}
+	return false
+}
+
+// leave takes a waiter out of the queue; false means that it leads or is in a group already.
+func (d *DB) leave(w *waiter) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := slices.Index(d.queue, w)
+	if i < 0 || w.leads {
+		return false
+	}
+	d.queue = slices.Delete(d.queue, i, i+1)
+	w.err = w.ctx.Err()
+	return true
+}
+
+// leadUntil runs groups until w's own function is done or in another leader's group, then hands the lead to the next waiter.
+func (d *DB) leadUntil(w *waiter) {
+	defer d.handOver() // also when a function ends this goroutine
+	for {
+		select {
+		case <-w.done:
 			return
 		default:
 		}
+		batch := d.take()
 		if len(batch) == 0 { // another leader has w in its group
-			d.handOver()
-			<-w.done
 			return
+		}
+		if later := d.serve(batch); len(later) > 0 {
+			d.mu.Lock()
+			d.queue = slices.Insert(d.queue, 0, later...)
+			d.mu.Unlock()
 		}
 	}
 }
@@ -97,18 +131,17 @@ func (d *DB) take() []*waiter {
 	defer d.mu.Unlock()
 	n := min(len(d.queue), maxBatch)
 	batch := append([]*waiter(nil), d.queue[:n]...)
-	d.queue = append(d.queue[:0], d.queue[n:]...)
+	d.queue = slices.Delete(d.queue, 0, n)
 	return batch
 }
 
-// handOver gives the lead to the oldest waiter, or gives it up.
+// handOver gives the lead to the oldest waiter without one, or gives it up.
 func (d *DB) handOver() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, next := range d.queue {
-		select {
-		case <-next.lead: // leads already
-		default:
+		if !next.leads && (d.leaders == 1 || d.crowded()) {
+			next.leads = true
 			close(next.lead)
 			return
 		}
@@ -116,179 +149,73 @@ func (d *DB) handOver() {
 	d.leaders--
 }
 
-// runGroup gives every waiter its result. The hopeful way first: all functions in one transaction without savepoints. When one of them fails after it has
-// written, the transaction is taken back and run again with a savepoint around each.
-func (d *DB) runGroup(batch []*waiter) {
+// serve gives every waiter of a batch its result, whatever its functions do, but for those that shall have their turn later.
+func (d *DB) serve(batch []*waiter) (later []*waiter) {
+	finished := false
+	defer func() {
+		for _, w := range batch {
+			switch {
+			case finished && w.later:
+				w.later = false
+				later = append(later, w)
+				continue
+			case !finished:
+				w.err = errors.New("db: a function of the transaction ended its goroutine")
+			}
+			close(w.done)
+		}
+	}()
+	d.runBatch(batch)
+	finished = true
+	return nil
+}
+
+// runBatch runs those that still want to. When a group fails for a reason that is not the database's (a collector refuses one's items, a function hides
+// that PostgreSQL gave its transaction up), each function gets a transaction of its own, so that only the guilty one fails.
+func (d *DB) runBatch(batch []*waiter) {
 	live := batch[:0:0]
 	for _, w := range batch {
-		if w.err = w.ctx.Err(); w.err == nil {
+		switch {
+		case w.ctx.Err() != nil:
+			w.err = w.ctx.Err()
+		case time.Since(w.since) > maxWait:
+			w.err = fault.New(fault.Unavailable)
+		default:
 			live = append(live, w)
 		}
 	}
 	if len(live) == 0 {
 		return
 	}
+	err := d.runGroup(live)
+	if err == nil {
+		return
+	}
+	alone := len(live) > 1 && !Down(err)
+	for _, w := range live {
+		w.later = false
+		w.err = storageFault(err)
+		if alone {
+			if own := d.runGroup([]*waiter{w}); own != nil {
+				w.err = storageFault(own)
+			}
+		}
+	}
+}
+
+// runGroup gives every waiter its result, or reports why the transaction as a whole was not kept. The hopeful way first: all functions without savepoints.
+// When one of them fails after it has written, the transaction is taken back and run again with a savepoint around each.
+func (d *DB) runGroup(live []*waiter) error {
 	savepoints := false
 	for try := 1; ; try++ {
 		clean, err := d.tryGroup(live, savepoints)
-		if clean && err == nil {
-			return
-		}
-		if err != nil && (try >= attempts || !retryable(err)) {
-			for _, w := range live {
-				w.err = storageFault(err)
-			}
-			return
-		}
-		if err == nil {
-			if len(live) == 1 {
-				return // its own error is final and nothing was kept
-			}
+		switch {
+		case err == nil && (clean || len(live) == 1): // alone, its own error is final and nothing was kept
+			return nil
+		case err == nil:
 			savepoints = true
+		case try >= attempts || !retryable(err):
+			return err
 		}
 	}
-}
-
-// tryGroup runs the functions and commits. clean false means that one failed after writing and everything was rolled back; err is trouble of the
-// transaction itself.
-func (d *DB) tryGroup(live []*waiter, savepoints bool) (clean bool, err error) {
-	ctx := context.Background()
-	stx, err := d.write.BeginTx(ctx, nil)
-	if err != nil {
-		return false, err
-	}
-	g := &group{d: d, sql: stx, stmts: map[string]*sql.Stmt{}}
-	for _, w := range live {
-		if ok, err := g.runOne(w, savepoints); !ok {
-			_ = stx.Rollback()
-			return false, err
-		}
-	}
-	if err := g.flush(ctx); err != nil {
-		_ = stx.Rollback()
-		return false, err
-	}
-	if err := stx.Commit(); err != nil {
-		_ = stx.Rollback()
-		return false, err
-	}
-	d.committed.Add(1)
-	for _, w := range live {
-		if w.err == nil {
-			d.joined.Add(1)
-		}
-	}
-	for _, fn := range g.after {
-		fn()
-	}
-	for _, q := range g.wanted {
-		d.stmts.get(ctx, d.write, q)
-	}
-	return true, nil
-}
-
-// runOne runs one function. ok false: the whole transaction must be taken back.
-func (g *group) runOne(w *waiter, savepoint bool) (ok bool, err error) {
-	ctx := context.WithoutCancel(w.ctx)
-	if savepoint {
-		if _, err := g.sql.ExecContext(ctx, "SAVEPOINT one"); err != nil {
-			return false, err
-		}
-	}
-	tx := &Tx{d: g.d, sql: g.sql, group: g}
-	w.err = call(ctx, w.fn, tx)
-	switch {
-	case w.err == nil:
-		if savepoint {
-			if _, err := g.sql.ExecContext(ctx, "RELEASE SAVEPOINT one"); err != nil {
-				return false, err
-			}
-		}
-		g.items = append(g.items, tx.items...)
-		g.after = append(g.after, tx.after...)
-		return true, nil
-	case retryable(w.err):
-		return false, w.err
-	case savepoint:
-		if _, err := g.sql.ExecContext(ctx, "ROLLBACK TO SAVEPOINT one"); err != nil {
-			return false, err
-		}
-		_, err := g.sql.ExecContext(ctx, "RELEASE SAVEPOINT one")
-		w.err = storageFault(w.err)
-		return err == nil, err
-	case !tx.dirty && !poisoned(w.err):
-		return true, nil // it only read, and said no: the others go on
-	default:
-		w.err = storageFault(w.err)
-		return false, nil
-	}
-}
-
-// call keeps a panic of one function from taking the others with it.
-func call(ctx context.Context, fn func(context.Context, *Tx) error, tx *Tx) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			tx.dirty = true
-			err = fmt.Errorf("panic in a transaction: %v\n%s", r, debug.Stack())
-		}
-	}()
-	return fn(ctx, tx)
-}
-
-// poisoned: PostgreSQL refuses every statement after a failed one until the transaction is rolled back.
-func poisoned(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg)
-}
-
-// retryable tells deadlocks and serialization failures, after which the same work may pass.
-func retryable(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40P01" || pg.Code == "40001")
-}
-
-// storageFault gives trouble with the storage itself its public meaning: 503, try again.
-func storageFault(err error) error {
-	if err == nil || fault.Of(err) != nil {
-		return err
-	}
-	if Down(err) {
-		return &fault.Error{Code: fault.Unavailable, Cause: err}
-	}
-	return err
-}
-
-// Down tells errors that mean "the database cannot take work now": gone, full, or read-only, as opposed to a wrong statement.
-func Down(err error) bool {
-	if err == nil {
-		return false
-	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		switch pg.Code[:2] {
-		case "08", "53", "57", "58":
-			return true
-		}
-		return pg.Code == "25006"
-	}
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) || errors.Is(err, sql.ErrConnDone) {
-		return true
-	}
-	s := err.Error()
-	for _, sign := range []string{"disk is full", "SQLITE_FULL", "(13)", "disk I/O error", "database is locked", "unable to open database", "readonly database", "read-only", "connection refused", "broken pipe", "unexpected EOF", "conn closed", "bad connection", "connection reset"} {
-		if strings.Contains(s, sign) {
-			return true
-		}
-	}
-	return false
-}
-
-// IsUnique tells a violated uniqueness, on both engines.
-func IsUnique(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return pg.Code == "23505"
-	}
-	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
 }

@@ -25,6 +25,9 @@ func Each(t *testing.T, fn func(t *testing.T, d *db.DB)) {
 // SQLite opens a fresh migrated SQLite database.
 func SQLite(t testing.TB) *db.DB { return open(t, SQLiteURL(t)) }
 
+// Postgres opens a fresh migrated PostgreSQL database.
+func Postgres(t testing.TB) *db.DB { return open(t, PostgresURL(t)) }
+
 // SQLiteURL names a file in the test's own directory.
 func SQLiteURL(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "test.db") }
 

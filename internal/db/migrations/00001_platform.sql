@@ -31,7 +31,7 @@ CREATE TABLE event_cursor (
 CREATE TABLE job (
   id TEXT PRIMARY KEY,
   queue TEXT NOT NULL,
-  ord TEXT, -- jobs of one queue with the same ord run one after the other, in the order of seq
+  ord TEXT, -- jobs of one queue with the same ord run one after the other, in the order of id
   run_at BIGINT NOT NULL,
   attempt BIGINT NOT NULL,
   owner TEXT,
@@ -42,6 +42,8 @@ CREATE TABLE job (
 );
 CREATE INDEX job_due ON job (queue, run_at);
 CREATE INDEX job_ord ON job (queue, ord, id);
+CREATE UNIQUE INDEX job_running ON job (queue, ord) WHERE lease_until IS NOT NULL AND ord IS NOT NULL;
+CREATE INDEX job_lease ON job (queue, lease_until) WHERE lease_until IS NOT NULL;
 
 -- Answers of POSTs with an Idempotency-Key.
 CREATE TABLE idempotency (

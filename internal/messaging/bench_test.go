@@ -1,0 +1,69 @@
+package messaging_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/db/dbtest"
+	"github.com/opentact/opentact/internal/event"
+	"github.com/opentact/opentact/internal/messaging"
+)
+
+// BenchmarkLife is a message's whole life with 64 clients: created, success, delivered, each with its event.
+func BenchmarkLife(b *testing.B) {
+	b.Run("sqlite", func(b *testing.B) { life(b, dbtest.SQLite(b)) })
+	b.Run("postgres", func(b *testing.B) {
+		d, err := db.Open(context.Background(), db.Config{URL: dbtest.PostgresURL(b)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		life(b, d)
+		if err := d.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+}
+
+func life(b *testing.B, d *db.DB) {
+	r := build(b, d, options{credit: "1000000"})
+	senders := r.lease(40, "")
+	var delivered atomic.Int64
+	done := make(chan struct{})
+	cancel := r.log.Subscribe(func(row event.Row) {
+		var e struct {
+			Payload struct {
+				Delivered bool `json:"delivered"`
+			} `json:"payload"`
+		}
+		if row.Type == "sms" && json.Unmarshal(row.Body, &e) == nil && e.Payload.Delivered && delivered.Add(1) == int64(b.N) {
+			close(done)
+		}
+	})
+	defer cancel()
+	b.ResetTimer()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+				_, err := r.sms.Send(context.Background(), messaging.Request{
+					Account: r.account, User: r.user, From: senders[int(i)%len(senders)], To: []string{"15005550101"}, Text: fmt.Sprint("Your atlas is ready for pickup, number ", i)})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "accepted/s")
+	<-done
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "delivered/s")
+	r.stop()
+}
+

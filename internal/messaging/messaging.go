@@ -1,0 +1,160 @@
+package messaging
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/opentact/opentact/internal/account"
+	"github.com/opentact/opentact/internal/billing"
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/event"
+	"github.com/opentact/opentact/internal/ident"
+	"github.com/opentact/opentact/internal/jobs"
+	"github.com/opentact/opentact/internal/messaging/carrier"
+	"github.com/opentact/opentact/internal/number"
+)
+
+// SMSEvent is the type of the event about a message.
+const SMSEvent event.Type = "sms"
+
+// Limits of the package, in one place.
+const (
+	maxText        = 918 // code points
+	maxParts       = 14
+	maxRecipients  = 1000
+	maxMeta        = 4 << 10
+	queuedSeconds  = 60 // an account may have this many seconds of its rate waiting
+	batch          = 256
+	submitters     = 4                // batches in carriers' hands at once
+	pollEvery      = time.Second      // other nodes enqueue too
+	submitTimeout  = 30 * time.Second // of one batch
+	submitLease    = 60 * time.Second // a batch in hand is taken back after this
+	parkTime       = 10 * time.Minute // early receipts
+	pairWindow     = 60 * time.Second // unknown ids are matched by number pair and this
+	noReceiptAfter = 72 * time.Hour
+	stickyFor      = 90 * 24 * time.Hour
+	fragmentWait   = 5 * time.Minute
+	replyPause     = time.Hour       // between automatic replies in a thread
+	factsFor       = 2 * time.Second // prices and views may be this old
+	cacheSize      = 10000
+)
+
+// retryAfter are the waits after temporary refusals; the last one repeats.
+var retryAfter = []time.Duration{time.Second, 5 * time.Second, 15 * time.Second, 60 * time.Second, 300 * time.Second}
+
+// Callback is a notification to a customer's server about a message.
+type Callback struct {
+	Account string
+	Order   string   // the thread: notifications of one thread go one after the other
+	URLs    []string // one or two, the second in case the first fails
+	Body    json.RawMessage
+	Secret  string // empty: not signed
+	Trigger string // ECallbackAction
+}
+
+// Callbacks sends notifications, durably, within the transaction of their cause.
+type Callbacks interface {
+	Notify(ctx context.Context, tx *db.Tx, c Callback) error
+}
+
+// Link is a way to a carrier.
+type Link struct {
+	Name     string
+	Driver   carrier.Driver
+	IDFormat carrier.IDFormat
+	Prefixes []string // recipients it takes; empty: all
+	Sandbox  bool     // takes only messages of sandbox campaigns when other links exist
+	PerSec   float64  // messages a second over the link; zero: no limit
+	LongCode float64  // messages a second of one long code; zero: no limit
+	TollFree float64  // of one toll-free number
+}
+
+// Config is what a Service needs.
+type Config struct {
+	DB        *db.DB
+	Events    *event.Log
+	Jobs      *jobs.Runner
+	Accounts  *account.Service
+	Billing   *billing.Service
+	Numbers   *number.Service
+	Callbacks Callbacks // nil: nobody is notified
+	Logger    *slog.Logger
+	Now       func() time.Time // nil: time.Now
+	Node      string           // name of this node, stable over restarts
+	Sandbox   bool             // new accounts get the ready-made campaign
+}
+
+// Service is the messages of all accounts.
+type Service struct {
+	db        *db.DB
+	events    *event.Log
+	jobs      *jobs.Runner
+	accounts  *account.Service
+	billing   *billing.Service
+	numbers   *number.Service
+	callbacks Callbacks
+	log       *slog.Logger
+	now       func() time.Time
+	node      string
+	sandbox   bool
+	links     []Link
+
+	wake     chan struct{} // holds one; the dispatcher polls anyway
+	facts    *memo[string, *senderFacts]
+	profiles *memo[string, *Profile]
+	views    *memo[string, json.RawMessage] // of accounts and users
+	queued   *memo[string, *atomic.Int64]
+	health   *memo[string, map[string]bool]
+	pool     *wheel
+	buckets  *buckets
+	stats    Stats
+
+	mu      sync.Mutex // guards the one below
+	nextDue time.Time
+}
+
+// Stats are counters since the start.
+type Stats struct {
+	Dropped  atomic.Int64 // inbound messages of numbers without a subscription
+	Unknown  atomic.Int64 // receipts that matched no message
+	Parked   atomic.Int64 // early receipts
+	Doubles  atomic.Int64 // receipts and inbound messages that came again
+	Accepted atomic.Int64
+	Sent     atomic.Int64
+	Received atomic.Int64
+}
+
+// New makes the service and registers the handlers of its jobs. Attach gives it its carriers.
+func New(cfg Config) *Service {
+	s := &Service{
+		db: cfg.DB, events: cfg.Events, jobs: cfg.Jobs, accounts: cfg.Accounts, billing: cfg.Billing, numbers: cfg.Numbers, callbacks: cfg.Callbacks,
+		log: cfg.Logger, now: cfg.Now, node: cfg.Node, sandbox: cfg.Sandbox, wake: make(chan struct{}, 1),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.node == "" {
+		s.node = ident.New()
+	}
+	s.facts = newMemo[string, *senderFacts](factsFor, s.now)
+	s.profiles = newMemo[string, *Profile](factsFor, s.now)
+	s.views = newMemo[string, json.RawMessage](factsFor, s.now)
+	s.queued = newMemo[string, *atomic.Int64](time.Second, s.now)
+	s.health = newMemo[string, map[string]bool](30*time.Second, s.now)
+	s.pool, s.buckets = newWheel(), newBuckets()
+	s.jobs.Handle(fragmentQueue, jobs.Options{Workers: 2}, s.joinLate)
+	return s
+}
+
+// Attach names the carriers, in the order in which they are tried; call it once, before Run.
+func (s *Service) Attach(links ...Link) { s.links = links }
+
+// Counters gives the live counters.
+func (s *Service) Counters() *Stats { return &s.stats }

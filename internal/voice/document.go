@@ -1,0 +1,200 @@
+package voice
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opentact/opentact/internal/fault"
+	"github.com/opentact/opentact/internal/fetch"
+	"github.com/opentact/opentact/internal/voice/flow"
+)
+
+// field is one parameter of a request.
+type field struct{ name, value string }
+
+// withFields appends parameters to a URL; its own query is kept as it is, a fragment is dropped (webhooks.md §2).
+func withFields(address string, fields []field) string {
+	address, _, _ = strings.Cut(address, "#")
+	var b strings.Builder
+	b.WriteString(address)
+	sep := byte('?')
+	if i := strings.IndexByte(address, '?'); i >= 0 {
+		sep = '&'
+		if i == len(address)-1 {
+			sep = 0
+		}
+	}
+	for _, f := range fields {
+		if sep != 0 {
+			b.WriteByte(sep)
+		}
+		sep = '&'
+		b.WriteString(strings.ReplaceAll(url.QueryEscape(f.name)+"="+url.QueryEscape(f.value), "+", "%20"))
+	}
+	return b.String()
+}
+
+// callFields tell a customer's server which call it is asked about.
+func callFields(c *Call) []field {
+	return []field{{"from", c.From}, {"to", c.To}, {"call", c.ID}, {"sca", c.App}, {"tn", string(c.TN)}, {"direction", c.Direction}}
+}
+
+// document is where the document of a call comes from.
+type document struct {
+	url, method, fallback string
+	timeout               *int   // milliseconds; nil: default, 0: as long as possible
+	static                string // reserve of the URLs, or all there is
+}
+
+// empty tells that there is nothing to run: the call waits for a push.
+func (d *document) empty() bool { return d.url == "" && d.static == "" }
+
+func documentOf(a *App) document {
+	return document{url: a.FlowURL, method: a.FlowMethod, fallback: a.FallbackURL, timeout: a.FlowTimeout, static: a.StaticFlow}
+}
+
+// flowFault is a document that could not be had.
+type flowFault struct {
+	reason string // flow_unavailable or flow_error
+	text   string
+}
+
+// Error says why.
+func (f *flowFault) Error() string { return f.text }
+
+// load gives the document of a call: from its URL, else from the fallback, else the static one (webhooks.md §4). The error is
+// a *flowFault, or that of ctx. Failures before the last are not told: something else took their place.
+func (s *Service) load(ctx context.Context, d document, c *Call, meta map[string]any) (*flow.Document, error) {
+	var first error
+	for _, address := range []string{d.url, d.fallback} {
+		if address == "" {
+			continue
+		}
+		doc, err := s.fetchFlow(ctx, address, d, c, meta)
+		if err == nil {
+			return doc, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if d.static == "" && first != nil {
+		return nil, first
+	}
+	doc, err := parseFlow([]byte(d.static))
+	if err != nil && first != nil {
+		return nil, first
+	}
+	return doc, err
+}
+
+// parseFlow reads a document; nothing at all is an empty one, which parks the call.
+func parseFlow(text []byte) (*flow.Document, error) {
+	if len(bytes.TrimSpace(text)) == 0 {
+		text = []byte("<Response/>")
+	}
+	doc, err := flow.Parse(text)
+	if err != nil {
+		return nil, &flowFault{"flow_error", fault.Of(err).Public()}
+	}
+	return doc, nil
+}
+
+// fetchFlow asks a URL for a document; once more when the first try failed early.
+func (s *Service) fetchFlow(ctx context.Context, address string, d document, c *Call, meta map[string]any) (*flow.Document, error) {
+	timeout := defaultFlowTimeout
+	if d.timeout != nil {
+		if timeout = min(millis(*d.timeout), longestFlowTimeout); timeout == 0 {
+			timeout = longestFlowTimeout
+		}
+	}
+	fields := append(callFields(c), field{"state", string(c.State)})
+	names := make([]string, 0, len(meta))
+	for name := range meta {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		fields = append(fields, field{"meta." + name, scalarText(meta[name])})
+	}
+	r := fetch.Request{Method: d.method, URL: withFields(address, fields), Timeout: timeout, RedirectLimit: fetch.MaxRedirects, MaxBody: fetch.XMLMaxBody + 1}
+	if d.method == "POST" {
+		body, err := s.callJSON(ctx, s.db.Read(), c)
+		if err != nil { // the row may not be written yet, or storage is away: what is known of the call will do
+			body = encode(scalarsOf(c, s.now()))
+		}
+		r.Body, r.Header = body, map[string][]string{"Content-Type": {"application/json"}}
+	}
+	begun := s.now()
+	a, err := s.cfg.Fetch.Do(ctx, r)
+	if again(err, a.Status) && ctx.Err() == nil && s.now().Sub(begun) < timeout/2 {
+		a, err = s.cfg.Fetch.Do(ctx, r)
+	}
+	return readFlow(a, err)
+}
+
+// again tells whether a second try may do better: no connection, no answer in time, or a server's own failure.
+func again(err error, status int) bool {
+	switch fetch.KindOf(err) {
+	case fetch.Connection, fetch.Timeout, fetch.TLS:
+		return true
+	}
+	return err == nil && status >= 500
+}
+
+func readFlow(a fetch.Answer, err error) (*flow.Document, error) {
+	if err != nil {
+		var public *fetch.Error
+		if errors.As(err, &public) {
+			return nil, &flowFault{"flow_unavailable", public.Message}
+		}
+		return nil, &flowFault{"flow_unavailable", "Connection failed"}
+	}
+	if a.Status < 200 || a.Status > 299 {
+		return nil, &flowFault{"flow_unavailable", fmt.Sprintf("HTTP %d", a.Status)}
+	}
+	kind, _, _ := strings.Cut(strings.ToLower(strings.Join(a.Header["Content-Type"], ",")), ";")
+	body := bytes.TrimSpace(a.Body)
+	if kind = strings.TrimSpace(kind); len(body) > 0 && kind != "application/xml" && kind != "text/xml" && body[0] != '<' {
+		return nil, &flowFault{"flow_error", "answer is no XML: " + kind}
+	}
+	return parseFlow(body)
+}
+
+// scalarText writes a meta value into a query.
+func scalarText(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	}
+	return string(encode(v))
+}
+
+// responseLog is the report of a document that could not be had: a command named Response (events.md §4.3).
+func responseLog(callID, reason string, begun, now time.Time) *Log {
+	element := encode(flow.View{Name: "Response", Attributes: map[string]string{}, Children: []flow.View{}})
+	command := encode(commandReport{Name: "Response", Reason: reason, Attributes: map[string]string{}, Children: []string{}, Error: []string{}})
+	return &Log{Call: callID, Name: "Response", Reason: reason, Element: element, Command: command, Started: begun, Ended: now, Created: now}
+}
+
+// commandReport is the command object of a call_flow event; the results of the command follow its members.
+type commandReport struct {
+	Name       string            `json:"name"`
+	Success    bool              `json:"success"`
+	Reason     string            `json:"reason"`
+	Path       string            `json:"path"`
+	Attributes map[string]string `json:"attributes"`
+	Children   []string          `json:"children"`
+	Error      []string          `json:"error"`
+}

@@ -1,0 +1,198 @@
+package voice
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/opentact/opentact/internal/fault"
+	"github.com/opentact/opentact/internal/voice/call"
+)
+
+// Bounds of the journal.
+const (
+	shards      = 4
+	maxFacts    = 16 << 10               // waiting in one shard; beyond it statistics are dropped, oldest first
+	batchFacts  = 512                    // written in one transaction
+	gather      = 10 * time.Millisecond  // facts that come so close together share a transaction
+	rememberOld = 1024                   // finished legs that late recordings may still belong to, of one shard
+	firstRetry  = 100 * time.Millisecond // while the database is away
+	lastRetry   = 5 * time.Second
+	flushWait   = 10 * time.Second // at the stop, for a database that is away
+	extendEvery = 20 * time.Second // looks after reserved money
+)
+
+// journal writes what calls report: one bounded queue in shards by call, so that the facts of a call keep their order and
+// those of many calls share transactions. A database that is away delays it and never a call.
+type journal struct {
+	s       *Service
+	seed    maphash.Seed
+	shards  [shards]*shard
+	dropped atomic.Uint64
+}
+
+// shard owns the facts of its calls.
+type shard struct {
+	s    *Service
+	wake chan struct{} // bound 1: a full one says the same
+
+	mu      sync.Mutex
+	waiting []fact
+
+	// Of the shard's goroutine.
+	ctx  context.Context
+	legs map[string]*legState
+	old  []string // finished legs in legs, oldest first
+}
+
+func newJournal(s *Service) *journal {
+	j := &journal{s: s, seed: maphash.MakeSeed()}
+	for i := range j.shards {
+		j.shards[i] = &shard{s: s, wake: make(chan struct{}, 1), ctx: context.Background(), legs: map[string]*legState{}}
+	}
+	return j
+}
+
+// push adds a fact. It never blocks.
+func (j *journal) push(f fact) {
+	sh := j.shards[maphash.String(j.seed, f.root)%shards]
+	sh.mu.Lock()
+	if len(sh.waiting) >= maxFacts {
+		sh.waiting = dropOne(sh.waiting)
+		j.dropped.Add(1)
+	}
+	sh.waiting = append(sh.waiting, f)
+	sh.mu.Unlock()
+	select {
+	case sh.wake <- struct{}{}:
+	default:
+	}
+}
+
+// dropOne gives up the least of the facts: the oldest report of a command, else the oldest state in the middle of a call, else
+// the oldest of all.
+func dropOne(facts []fact) []fact {
+	at := 0
+	for i, f := range facts {
+		if f.log != nil {
+			return append(facts[:i], facts[i+1:]...)
+		}
+		if at == 0 && f.leg != nil && (f.leg.State == call.Ringing || f.leg.State == call.Bridged) {
+			at = i
+		}
+	}
+	return append(facts[:at], facts[at+1:]...)
+}
+
+func (sh *shard) take() []fact {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	n := min(len(sh.waiting), batchFacts)
+	out := sh.waiting[:n:n]
+	sh.waiting = sh.waiting[n:]
+	return out
+}
+
+// run writes until ctx ends; then drain makes the last facts come, and what is waiting is written.
+func (j *journal) run(ctx context.Context, ready, drain func()) error {
+	var wait sync.WaitGroup
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	end := make(chan struct{})
+	for _, sh := range j.shards {
+		wait.Go(func() { sh.run(work, end) })
+	}
+	if ready != nil {
+		ready()
+	}
+	<-ctx.Done()
+	drain()
+	limit := time.AfterFunc(flushWait, stop)
+	defer limit.Stop()
+	close(end)
+	wait.Wait()
+	return nil
+}
+
+func (sh *shard) run(ctx context.Context, end <-chan struct{}) {
+	sh.ctx = ctx
+	extend := time.NewTicker(extendEvery)
+	defer extend.Stop()
+	for ending := false; ; {
+		select {
+		case <-end:
+			ending = true
+		case <-extend.C:
+			sh.extend(ctx)
+			continue
+		case <-sh.wake:
+			pause(end, gather)
+		}
+		for facts := sh.take(); len(facts) > 0; facts = sh.take() {
+			sh.commit(ctx, facts)
+		}
+		if ending {
+			return
+		}
+	}
+}
+
+// pause waits a moment, or until end.
+func pause(end <-chan struct{}, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-end:
+	case <-t.C:
+	}
+}
+
+// commit writes facts, and waits as long as the database is away.
+func (sh *shard) commit(ctx context.Context, facts []fact) {
+	var changes []change
+	for _, f := range facts {
+		changes = append(changes, sh.apply(f)...)
+	}
+	err := sh.persist(ctx, changes)
+	if err == nil || len(changes) == 0 {
+		return
+	}
+	if len(changes) == 1 {
+		sh.give(changes[0], err)
+		return
+	}
+	for i := range changes { // one of them is refused: the others shall not go with it
+		if err := sh.persist(ctx, changes[i:i+1]); err != nil {
+			sh.give(changes[i], err)
+		}
+	}
+}
+
+// give gives a change up that the database refuses.
+func (sh *shard) give(c change, err error) {
+	sh.s.journal.dropped.Add(1)
+	sh.s.log.Error("report of a call was not written", "call", c.leg.ID, "account", c.leg.Account, "state", string(c.leg.State), "error", err)
+}
+
+// persist is write with patience.
+func (sh *shard) persist(ctx context.Context, changes []change) error {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		err := sh.s.write(ctx, changes)
+		if err == nil || !fault.Is(err, fault.Unavailable) || ctx.Err() != nil {
+			return err
+		}
+		sh.s.log.Warn("reports of calls wait for the database", "changes", len(changes), "error", err)
+		pause(ctx.Done(), wait)
+	}
+}
+
+// leave notes that a leg is finished and forgets the oldest of those.
+func (sh *shard) leave(id string) {
+	sh.old = append(sh.old, id)
+	for len(sh.old) > rememberOld {
+		delete(sh.legs, sh.old[0])
+		sh.old = sh.old[1:]
+	}
+}

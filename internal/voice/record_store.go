@@ -1,0 +1,86 @@
+package voice
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/opentact/opentact/internal/db"
+)
+
+var recordColumns = strings.Fields(`uuid account call tag format channels asr lang created_on
+  state duration size sha256 blob_key reason transcript_state transcript available_on expired_on modified_on`)
+
+const recordFixed = 9 // the first columns never change
+
+func (r *Record) values() []any {
+	return []any{r.ID, r.Account, r.Call, db.Text(r.Tag), r.Format, r.Channels, r.ASR, db.Text(r.Lang), db.At(r.Created),
+		r.State, r.Duration.Milliseconds(), sql.NullInt64{Int64: r.Size, Valid: r.Size > 0}, db.Text(r.SHA256), db.Text(r.Key), db.Text(r.Reason), r.TranscriptState, db.Text(r.Text),
+		db.At(r.AvailableOn), db.At(r.ExpiredOn), db.At(r.Modified)}
+}
+
+// saveRecords writes records, each at most once. A record that was deleted stays so.
+func saveRecords(ctx context.Context, tx *db.Tx, records []*Record) error {
+	set := make([]string, 0, len(recordColumns)-recordFixed)
+	for _, c := range recordColumns[recordFixed:] {
+		set = append(set, c+" = excluded."+c)
+	}
+	for len(records) > 0 {
+		part := records[:min(len(records), rowsAtOnce)]
+		records = records[len(part):]
+		var args []any
+		for _, r := range part {
+			args = append(args, r.values()...)
+		}
+		_, err := tx.Exec(ctx, "INSERT INTO call_record ("+strings.Join(recordColumns, ", ")+") VALUES "+db.Values(len(part), len(recordColumns))+
+			" ON CONFLICT (uuid) DO UPDATE SET "+strings.Join(set, ", ")+" WHERE call_record.state <> 'deleted'", args...)
+		if err != nil {
+			return fmt.Errorf("save records: %w", err)
+		}
+	}
+	return nil
+}
+
+func scanRecord(scan func(...any) error) (Record, error) {
+	var r Record
+	var tag, lang, sum, key, reason, text db.Text
+	var size sql.NullInt64
+	var duration int64
+	var created, available, expired, modified db.Time
+	err := scan(&r.ID, &r.Account, &r.Call, &tag, &r.Format, &r.Channels, &r.ASR, &lang, &created,
+		&r.State, &duration, &size, &sum, &key, &reason, &r.TranscriptState, &text, &available, &expired, &modified)
+	r.Tag, r.Lang, r.SHA256, r.Key, r.Reason, r.Text = string(tag), string(lang), string(sum), string(key), string(reason), string(text)
+	r.Size, r.Duration = size.Int64, time.Duration(duration)*time.Millisecond
+	r.Created, r.AvailableOn, r.ExpiredOn, r.Modified = created.Time, available.Time, expired.Time, modified.Time
+	return r, err
+}
+
+func recordsWhere(ctx context.Context, q db.Querier, tail string, args ...any) ([]Record, error) {
+	rows, err := q.Query(ctx, "SELECT "+strings.Join(recordColumns, ", ")+" FROM call_record "+tail, args...)
+	if err != nil {
+		return nil, fmt.Errorf("records: %w", err)
+	}
+	return collect(rows, scanRecord)
+}
+
+func recordsOf(ctx context.Context, q db.Querier, call string) ([]Record, error) {
+	return recordsWhere(ctx, q, "WHERE call = $1 ORDER BY created_on, uuid", call)
+}
+
+// recordOf reads a record of an account; an empty account reads any. A 404 "Record not found".
+func recordOf(ctx context.Context, q db.Querier, account, id string) (Record, error) {
+	r, err := scanRecord(q.QueryRow(ctx, "SELECT "+strings.Join(recordColumns, ", ")+" FROM call_record WHERE uuid = $1 AND ($2 = '' OR account = $2)", id, account).Scan)
+	return r, missing("Record", err)
+}
+
+// unfinishedRecords are those of a call that a dead process was writing.
+func unfinishedRecords(ctx context.Context, q db.Querier, call string) ([]Record, error) {
+	return recordsWhere(ctx, q, "WHERE call = $1 AND state IN ('recording', 'processing') ORDER BY created_on, uuid", call)
+}
+
+// expiredRecords are those whose time is over and whose sound is still kept.
+func expiredRecords(ctx context.Context, q db.Querier, now time.Time, limit int) ([]Record, error) {
+	return recordsWhere(ctx, q, fmt.Sprintf("WHERE expired_on < $1 AND state <> 'deleted' ORDER BY expired_on LIMIT %d", limit), db.At(now))
+}
