@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/opentact/opentact/internal/httpapi"
@@ -46,6 +47,8 @@ func (a *App) newAPI() *httpapi.API {
 	a.settingsRoutes(api)
 	absent(api)
 	api.Mount("/metrics", api.LoopbackOr(httpapi.Admin, a.metrics.Handler()))
+	api.Mount("/debug/pprof/", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Index)))
+	api.Mount("/debug/pprof/profile", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Profile)))
 	return api
 }
 
