@@ -28,6 +28,11 @@ func insertBalance(ctx context.Context, tx *db.Tx, account string) error {
 	return nil
 }
 
+// lock takes the row of an account's balance before anything else of the account is changed: holds and ledger follow it.
+func lock(ctx context.Context, tx *db.Tx, account string) error {
+	return tx.Lock(ctx, "balance "+account, "SELECT 1 FROM balance WHERE account = $1", account)
+}
+
 // moveBalance changes balance and reservation of an account in one statement; ok is false, and nothing changed, when that would pass the limit. Money
 // coming in and holds going out always pass.
 func moveBalance(ctx context.Context, tx *db.Tx, account string, amount, reserve money.Amount) (row balanceRow, ok bool, err error) {
@@ -96,9 +101,39 @@ func growHold(ctx context.Context, tx *db.Tx, h Hold) error {
 	return nil
 }
 
+// lockedAvailable is availableOf of a row that stays as it is until the transaction ends.
+func lockedAvailable(ctx context.Context, tx *db.Tx, account string) (money.Amount, error) {
+	var available int64
+	err := tx.QueryRow(ctx, "SELECT balance + credit_limit - reserved FROM balance WHERE account = $1"+tx.ForUpdate(), account).Scan(&available)
+	if err != nil {
+		return 0, fmt.Errorf("balance of account %s: %w", account, err)
+	}
+	return money.Amount(available), nil
+}
+
+// holder names the account of a hold; empty when there is none.
+func holder(ctx context.Context, tx *db.Tx, id string) (account string, err error) {
+	err = tx.QueryRow(ctx, "SELECT account FROM hold WHERE id = $1", id).Scan(&account)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("hold: %w", err)
+	}
+	return account, nil
+}
+
 func takeHold(ctx context.Context, tx *db.Tx, id string) (account string, amount money.Amount, found bool, err error) {
+	return endHold(tx.QueryRow(ctx, "DELETE FROM hold WHERE id = $1 RETURNING account, amount", id))
+}
+
+func takeExpired(ctx context.Context, tx *db.Tx, id string, now time.Time) (account string, amount money.Amount, found bool, err error) {
+	return endHold(tx.QueryRow(ctx, "DELETE FROM hold WHERE id = $1 AND expires_on < $2 RETURNING account, amount", id, now.UnixMicro()))
+}
+
+func endHold(row *sql.Row) (account string, amount money.Amount, found bool, err error) {
 	var a int64
-	err = tx.QueryRow(ctx, "DELETE FROM hold WHERE id = $1 RETURNING account, amount", id).Scan(&account, &a)
+	err = row.Scan(&account, &a)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", 0, false, nil
 	}
@@ -108,21 +143,28 @@ func takeHold(ctx context.Context, tx *db.Tx, id string) (account string, amount
 	return account, money.Amount(a), true, nil
 }
 
-func expiredHolds(ctx context.Context, tx *db.Tx, now time.Time, limit int) ([]string, error) {
-	rows, err := tx.Query(ctx, "SELECT id FROM hold WHERE expires_on < $1 ORDER BY expires_on"+db.Limit(limit, 0)+tx.SkipLocked(), now.UnixMicro())
+// expiredHolds gives the account with the oldest expired hold, and those of its holds that are expired.
+func expiredHolds(ctx context.Context, tx *db.Tx, now time.Time, limit int) (account string, ids []string, err error) {
+	err = tx.QueryRow(ctx, "SELECT account FROM hold WHERE expires_on < $1 ORDER BY expires_on LIMIT 1", now.UnixMicro()).Scan(&account)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil, nil
+	}
 	if err != nil {
-		return nil, fmt.Errorf("expired holds: %w", err)
+		return "", nil, fmt.Errorf("expired holds: %w", err)
+	}
+	rows, err := tx.Query(ctx, "SELECT id FROM hold WHERE expires_on < $1 AND account = $2 ORDER BY expires_on"+db.Limit(limit, 0), now.UnixMicro(), account)
+	if err != nil {
+		return "", nil, fmt.Errorf("expired holds: %w", err)
 	}
 	defer rows.Close()
-	var ids []string
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return nil, err
+			return "", nil, err
 		}
 		ids = append(ids, id)
 	}
-	return ids, rows.Err()
+	return account, ids, rows.Err()
 }
 
 // insertEntry adds the ledger row of a balance that stands at after now.

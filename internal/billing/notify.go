@@ -66,6 +66,9 @@ func (s *Service) notifyLate(ctx context.Context, j jobs.Job) jobs.Outcome {
 		if err != nil {
 			return err
 		}
+		if t.After, _, _, err = readBalance(ctx, tx, account); err != nil { // entries may be dated back: the last value is the balance itself
+			return err
+		}
 		if err := s.emit(ctx, tx, t); err != nil {
 			return err
 		}

@@ -47,9 +47,12 @@ func (s *Service) Search(ctx context.Context, f Filter) ([]Transaction, int, err
 	if f.Description != "" {
 		w.Mask("description", f.Description)
 	}
-	for column, v := range map[string]*money.Amount{"balance_before": f.Before, "balance_after": f.After, "amount": f.Amount} {
-		if v != nil {
-			w.Add(column+" = ?", int64(*v))
+	for _, x := range []struct { // in one order, so that the same search has the same text
+		column string
+		v      *money.Amount
+	}{{"balance_before", f.Before}, {"balance_after", f.After}, {"amount", f.Amount}} {
+		if x.v != nil {
+			w.Add(x.column+" = ?", int64(*x.v))
 		}
 	}
 	w.Between("created_on", f.From, f.To)

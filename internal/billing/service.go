@@ -3,6 +3,7 @@ package billing
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -110,6 +111,9 @@ func (s *Service) Open(ctx context.Context, tx *db.Tx, account string) error {
 
 // Post changes a balance by one ledger entry. A charge that available money (balance + credit limit - reserved) does not cover is refused with fault.Balance.
 func (s *Service) Post(ctx context.Context, tx *db.Tx, e Entry) (Transaction, error) {
+	if err := lock(ctx, tx, e.Account); err != nil {
+		return Transaction{}, err
+	}
 	row, ok, err := moveBalance(ctx, tx, e.Account, e.Amount, 0)
 	if err != nil {
 		return Transaction{}, err
@@ -125,6 +129,9 @@ func (s *Service) Hold(ctx context.Context, tx *db.Tx, h Hold) error {
 	if h.Amount < 0 {
 		return fault.Newf(fault.Internal, "negative hold")
 	}
+	if err := lock(ctx, tx, h.Account); err != nil {
+		return err
+	}
 	_, ok, err := moveBalance(ctx, tx, h.Account, 0, h.Amount)
 	if err != nil {
 		return err
@@ -137,6 +144,9 @@ func (s *Service) Hold(ctx context.Context, tx *db.Tx, h Hold) error {
 
 // Extend adds to a hold (the next interval of a running call) and moves its expiry, or refuses with fault.Balance.
 func (s *Service) Extend(ctx context.Context, tx *db.Tx, h Hold) error {
+	if err := lock(ctx, tx, h.Account); err != nil {
+		return err
+	}
 	_, ok, err := moveBalance(ctx, tx, h.Account, 0, h.Amount)
 	if err != nil {
 		return err
@@ -149,33 +159,43 @@ func (s *Service) Extend(ctx context.Context, tx *db.Tx, h Hold) error {
 
 // Release frees what was held; releasing twice, or what was never held, is no error.
 func (s *Service) Release(ctx context.Context, tx *db.Tx, id string) error {
-	account, amount, found, err := takeHold(ctx, tx, id)
+	account, err := holder(ctx, tx, id)
+	if err != nil || account == "" {
+		return err
+	}
+	if err := lock(ctx, tx, account); err != nil {
+		return err
+	}
+	_, amount, found, err := takeHold(ctx, tx, id)
 	if err != nil || !found {
 		return err
 	}
-	_, _, err = moveBalance(ctx, tx, account, 0, -amount)
+	_, ok, err := moveBalance(ctx, tx, account, 0, -amount)
+	if err == nil && !ok {
+		err = fmt.Errorf("balance of account %s does not cover its holds", account)
+	}
 	return err
 }
 
 // Settle ends a hold with a charge. What was held is always granted; a charge beyond it takes what is available and leaves the rest uncharged, so that a
 // balance never passes its limit. Without a hold it is a Post that is capped the same way. A charge of zero writes no ledger row.
 func (s *Service) Settle(ctx context.Context, tx *db.Tx, hold string, e Entry) (Transaction, error) {
-	_, held, _, err := takeHold(ctx, tx, hold)
+	if err := lock(ctx, tx, e.Account); err != nil {
+		return Transaction{}, err
+	}
+	owner, held, found, err := takeHold(ctx, tx, hold)
 	if err != nil {
 		return Transaction{}, err
+	}
+	if found && owner != e.Account {
+		return Transaction{}, fmt.Errorf("hold %s of account %s settled by account %s", hold, owner, e.Account)
 	}
 	row, ok, err := moveBalance(ctx, tx, e.Account, e.Amount, -held)
 	if err != nil {
 		return Transaction{}, err
 	}
 	if !ok {
-		available, err := availableOf(ctx, tx, e.Account)
-		if err != nil {
-			return Transaction{}, err
-		}
-		s.log.Warn("charge capped at the available money", "account", e.Account, "ref", e.RefUUID, "asked", e.Amount.String(), "charged", (-(available + held)).String())
-		e.Amount = -(available + held)
-		if row, _, err = moveBalance(ctx, tx, e.Account, e.Amount, -held); err != nil {
+		if row, e.Amount, err = s.capped(ctx, tx, e, held); err != nil {
 			return Transaction{}, err
 		}
 	}
@@ -183,6 +203,21 @@ func (s *Service) Settle(ctx context.Context, tx *db.Tx, hold string, e Entry) (
 		return Transaction{Entry: e}, nil
 	}
 	return s.write(ctx, tx, row, e)
+}
+
+// capped charges what an account has, when that is less than asked. The row is locked while that is found out: what is available must not change in between.
+func (s *Service) capped(ctx context.Context, tx *db.Tx, e Entry, held money.Amount) (row balanceRow, amount money.Amount, err error) {
+	available, err := lockedAvailable(ctx, tx, e.Account)
+	if err != nil {
+		return row, 0, err
+	}
+	amount = max(e.Amount, -(available + held))
+	s.log.Warn("charge capped at the available money", "account", e.Account, "ref", e.RefUUID, "asked", e.Amount.String(), "charged", amount.String())
+	row, ok, err := moveBalance(ctx, tx, e.Account, amount, -held)
+	if err == nil && !ok {
+		err = fmt.Errorf("balance of account %s changed under its lock", e.Account)
+	}
+	return row, amount, err
 }
 
 // write adds the ledger row of a balance that was moved already, and the event.
@@ -219,19 +254,42 @@ func (s *Service) SetCreditLimit(ctx context.Context, tx *db.Tx, account string,
 	return nil
 }
 
-// ExpireHolds releases holds whose time is over, a bounded number at once, and gives their number.
-func (s *Service) ExpireHolds(ctx context.Context, limit int) (n int, err error) {
+// ExpireHolds releases holds whose time is over, a bounded number at once, and gives their number. Each account has a transaction of its own.
+func (s *Service) ExpireHolds(ctx context.Context, limit int) (total int, err error) {
+	for total < limit {
+		n, err := s.expireSome(ctx, limit-total)
+		if err != nil || n == 0 {
+			return total, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// expireSome releases expired holds of the account with the oldest of them.
+func (s *Service) expireSome(ctx context.Context, limit int) (n int, err error) {
 	err = s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
-		ids, err := expiredHolds(ctx, tx, s.now(), limit)
-		if err != nil {
+		n = 0
+		account, ids, err := expiredHolds(ctx, tx, s.now(), limit)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		if err := lock(ctx, tx, account); err != nil {
 			return err
 		}
 		for _, id := range ids {
-			if err := s.Release(ctx, tx, id); err != nil {
+			_, amount, found, err := takeExpired(ctx, tx, id, s.now())
+			if err != nil {
 				return err
 			}
+			if !found { // settled or extended meanwhile
+				continue
+			}
+			if _, _, err := moveBalance(ctx, tx, account, 0, -amount); err != nil {
+				return err
+			}
+			n++
 		}
-		n = len(ids)
 		return nil
 	})
 	return n, err

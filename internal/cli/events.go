@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -62,6 +63,15 @@ func printEvent(w io.Writer, e client.Event, whole bool) error {
 	if t, err := time.Parse(time.RFC3339Nano, e.CreatedOn); err == nil {
 		clock = t.Local().Format("15:04:05.000")
 	}
-	_, err := fmt.Fprintf(w, "%s  %-11s  %s\n", clock, e.Type, e.Message)
+	_, err := fmt.Fprintf(w, "%s  %-11s  %s%s\n", clock, e.Type, e.Message, receipt(e))
 	return err
+}
+
+// receipt tells the last two states of a message apart, whose texts are alike.
+func receipt(e client.Event) string {
+	var m message
+	if e.Type == "sms" && json.Unmarshal(e.Payload, &m) == nil && m.Delivered {
+		return ", delivered"
+	}
+	return ""
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/db/dbtest"
-	"github.com/opentact/opentact/internal/fault"
 )
 
 func put(ctx context.Context, tx *db.Tx, name, value string) error {
@@ -133,18 +132,6 @@ func TestCancelledCallerWritesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-}
-
-func TestClosedDatabaseIsUnavailable(t *testing.T) {
-	d := dbtest.SQLite(t)
-	if err := d.Close(); err != nil {
-		t.Fatal(err)
-	}
-	err := d.Update(context.Background(), func(ctx context.Context, tx *db.Tx) error { return put(ctx, tx, "x", "x") })
-	if err == nil {
-		t.Fatal("closed database took a write")
-	}
-	_ = fault.Of(err)
 }
 
 func TestSynchronousFull(t *testing.T) {

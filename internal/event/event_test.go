@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -130,18 +131,26 @@ func TestTrimAndCheck(t *testing.T) {
 	})
 }
 
+// BenchmarkAppend has 128 callers that append one event each.
 func BenchmarkAppend(b *testing.B) {
-	d := dbtest.SQLite(b)
-	l := event.NewLog(event.Config{DB: d})
-	b.SetParallelism(64)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if err := d.Update(context.Background(), func(_ context.Context, tx *db.Tx) error {
-				return l.Append(tx, event.Event{Account: "a", Type: "t", RefID: "r", Payload: map[string]any{"state": "live", "duration": 2}})
-			}); err != nil {
-				b.Error(err)
-			}
-		}
-	})
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+	for name, d := range map[string]func() *db.DB{"sqlite": func() *db.DB { return dbtest.SQLite(b) }, "postgres": func() *db.DB { return dbtest.Postgres(b) }} {
+		b.Run(name, func(b *testing.B) {
+			d := d()
+			l := event.NewLog(event.Config{DB: d})
+			b.SetParallelism(128 / runtime.GOMAXPROCS(0))
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := d.Update(context.Background(), func(_ context.Context, tx *db.Tx) error {
+						return l.Append(tx, event.Event{Account: "a", Type: "t", RefID: "r", Payload: map[string]any{"state": "live", "duration": 2}})
+					}); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+			tx, fn := d.Stats()
+			b.ReportMetric(float64(fn)/float64(tx), "events/commit")
+		})
+	}
 }

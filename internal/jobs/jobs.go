@@ -15,9 +15,11 @@ import (
 
 // Limits of the package, in one place.
 const (
-	pollEvery      = time.Second      // a dispatcher looks by itself: other nodes enqueue too
-	leaseMargin    = 15 * time.Second // a lease outlives its handler's timeout by this
-	defaultTimeout = 30 * time.Second // of a handler
+	pollEvery      = time.Second           // a dispatcher looks by itself: other nodes enqueue too
+	freeEvery      = 5 * time.Second       // a dispatcher looks for leases that ran out
+	meetPause      = 10 * time.Millisecond // after two nodes claimed of one order at the same moment
+	leaseMargin    = 15 * time.Second      // a lease outlives its handler's timeout by this
+	defaultTimeout = 30 * time.Second      // of a handler
 	defaultWorkers = 4
 	maxError       = 1000 // bytes of an error that are kept
 )
@@ -181,5 +183,8 @@ func (q *queue) nudge(at time.Time) {
 		}
 	}
 }
+
+// nudgeKey is the key under which a handler's context holds its queue's nudge, for Move.
+type nudgeKey struct{}
 
 var errPanic = errors.New("handler panicked")

@@ -19,12 +19,15 @@ func insertJob(ctx context.Context, tx *db.Tx, id string, n New, payload []byte,
 	return nil
 }
 
-// claim leases up to n due jobs to owner. A job waits for all older ones of its order.
+// claim leases up to n due jobs to owner. A job waits for all older ones of its order, and for a younger one that is running: transactions may commit
+// in another order than their jobs were made in. On PostgreSQL two claims may still meet; the schema allows one lease of an order, and the later claim
+// fails with a violated uniqueness.
 func claim(ctx context.Context, tx *db.Tx, queue, owner string, now time.Time, lease time.Duration, n int) ([]Job, error) {
-	rows, err := tx.Query(ctx, `UPDATE job SET owner = $1, lease_until = $2, attempt = attempt + 1 WHERE id IN (
-		SELECT id FROM job AS j WHERE j.queue = $3 AND j.run_at <= $4 AND (j.lease_until IS NULL OR j.lease_until < $4)
-		AND (j.ord IS NULL OR NOT EXISTS (SELECT 1 FROM job AS e WHERE e.queue = j.queue AND e.ord = j.ord AND e.id < j.id))
+	rows, err := tx.Query(ctx, `WITH due AS MATERIALIZED (
+		SELECT id FROM job AS j WHERE j.queue = $3 AND j.run_at <= $4 AND j.lease_until IS NULL
+		AND (j.ord IS NULL OR NOT EXISTS (SELECT 1 FROM job AS e WHERE e.queue = j.queue AND e.ord = j.ord AND e.id <> j.id AND (e.id < j.id OR e.lease_until IS NOT NULL)))
 		ORDER BY j.run_at, j.id`+db.Limit(n, 0)+tx.SkipLocked()+`)
+		UPDATE job SET owner = $1, lease_until = $2, attempt = attempt + 1 WHERE id IN (SELECT id FROM due)
 		RETURNING id, queue, ord, run_at, attempt, payload`,
 		owner, now.Add(lease).UnixMicro(), queue, now.UnixMicro())
 	if err != nil {
@@ -46,10 +49,18 @@ func claim(ctx context.Context, tx *db.Tx, queue, owner string, now time.Time, l
 	return out, rows.Err()
 }
 
-// nextDue gives the earliest time at which a job of the queue may be claimed; zero when there is none.
-func nextDue(ctx context.Context, q db.Querier, queue string) (time.Time, error) {
+// free ends the leases of a queue that ran out: their nodes died, or their handlers never came back.
+func free(ctx context.Context, tx *db.Tx, queue string, now time.Time) error {
+	if _, err := tx.Exec(ctx, "UPDATE job SET owner = NULL, lease_until = NULL WHERE queue = $1 AND lease_until < $2", queue, now.UnixMicro()); err != nil {
+		return fmt.Errorf("free jobs of %s: %w", queue, err)
+	}
+	return nil
+}
+
+// nextDue gives the earliest time after another at which a job of the queue may be claimed; zero when there is none.
+func nextDue(ctx context.Context, q db.Querier, queue string, after time.Time) (time.Time, error) {
 	var at sql.NullInt64
-	err := q.QueryRow(ctx, "SELECT min(run_at) FROM job WHERE queue = $1 AND lease_until IS NULL", queue).Scan(&at)
+	err := q.QueryRow(ctx, "SELECT min(run_at) FROM job WHERE queue = $1 AND run_at > $2 AND lease_until IS NULL", queue, after.UnixMicro()).Scan(&at)
 	if err != nil || !at.Valid {
 		return time.Time{}, err
 	}
@@ -64,15 +75,39 @@ func Done(ctx context.Context, tx *db.Tx, id string) error {
 	return nil
 }
 
-// Move puts a job to a later time within the handler's own transaction; cause may be nil. The runner learns of it by polling, at the latest a second
-// after at.
+// Move puts a job to a later time within the handler's own transaction; cause may be nil. Called with the handler's context, or the one that Update made of
+// it, it wakes the dispatcher at that time; else polling finds the job, at the latest a second after at.
 func Move(ctx context.Context, tx *db.Tx, id string, at time.Time, cause error) error {
-	text := ""
-	if cause != nil {
-		text = strings.ToValidUTF8(cause.Error(), "?")
-		text = text[:min(len(text), maxError)]
+	_, err := tx.Exec(ctx, "UPDATE job SET owner = NULL, lease_until = NULL, run_at = $1, last_error = $2 WHERE id = $3", at.UnixMicro(), errorText(cause), id)
+	if err != nil {
+		return fmt.Errorf("move job: %w", err)
 	}
-	_, err := tx.Exec(ctx, "UPDATE job SET owner = NULL, lease_until = NULL, run_at = $1, last_error = $2 WHERE id = $3", at.UnixMicro(), db.Text(text), id)
+	if nudge, ok := ctx.Value(nudgeKey{}).(func(time.Time)); ok {
+		tx.After(func() { nudge(at) })
+	}
+	return nil
+}
+
+func errorText(err error) db.Text {
+	if err == nil {
+		return ""
+	}
+	text := strings.ToValidUTF8(err.Error(), "?")
+	return db.Text(strings.ToValidUTF8(strings.ReplaceAll(text[:min(len(text), maxError)], "\x00", "?"), ""))
+}
+
+// finish removes a job that the runner still holds: one that lost its lease belongs to another run now.
+func finish(ctx context.Context, tx *db.Tx, j Job, owner string) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM job WHERE id = $1 AND owner = $2 AND attempt = $3", j.ID, owner, j.Attempt); err != nil {
+		return fmt.Errorf("end job: %w", err)
+	}
+	return nil
+}
+
+// putOff moves a job that the runner still holds.
+func putOff(ctx context.Context, tx *db.Tx, j Job, owner string, at time.Time, cause error) error {
+	_, err := tx.Exec(ctx, "UPDATE job SET owner = NULL, lease_until = NULL, run_at = $1, last_error = $2 WHERE id = $3 AND owner = $4 AND attempt = $5",
+		at.UnixMicro(), errorText(cause), j.ID, owner, j.Attempt)
 	if err != nil {
 		return fmt.Errorf("move job: %w", err)
 	}

@@ -42,26 +42,34 @@ func (r *Runner) dispatch(ctx context.Context, q *queue) {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var fires, freed time.Time // when the timer fires; when leases were looked at
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case at := <-q.wake:
-			if d := at.Sub(r.now()); d > 0 {
-				r.sooner(timer, d)
+			if at.After(r.now()) { // only ever sooner: a later time must not put off what the timer is set for
+				if at.Before(fires) {
+					fires = at
+					timer.Reset(at.Sub(r.now()))
+				}
 				continue
 			}
 		case <-timer.C:
 		}
-		wait := r.round(ctx, q, free, &workers)
-		timer.Reset(wait)
+		if now := r.now(); now.Sub(freed) >= freeEvery {
+			freed = now
+			r.free(ctx, q)
+		}
+		fires = r.now().Add(r.round(ctx, q, free, &workers))
+		timer.Reset(fires.Sub(r.now()))
 	}
 }
 
-// sooner makes the timer fire within d, if it would fire later: a timer's rest is unknown, so poll-length waits are simply cut.
-func (r *Runner) sooner(t *time.Timer, d time.Duration) {
-	if d < pollEvery {
-		t.Reset(d)
+func (r *Runner) free(ctx context.Context, q *queue) {
+	err := r.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return free(ctx, tx, q.name, r.now()) })
+	if err != nil && ctx.Err() == nil {
+		r.log.Warn("free jobs", "queue", q.name, "error", err)
 	}
 }
 
@@ -73,12 +81,14 @@ func (r *Runner) round(ctx context.Context, q *queue, free chan struct{}, worker
 			return 0
 		}
 		var got []Job
+		var now time.Time
 		err := r.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-			got, err = claim(ctx, tx, q.name, r.node, r.now(), q.opt.Timeout+leaseMargin, n)
+			now = r.now()
+			got, err = claim(ctx, tx, q.name, r.node, now, q.opt.Timeout+leaseMargin, n)
 			return err
 		})
 		if err != nil {
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && !db.IsUnique(err) {
 				r.log.Warn("claim jobs", "queue", q.name, "error", err)
 			}
 			got = nil
@@ -96,7 +106,7 @@ func (r *Runner) round(ctx context.Context, q *queue, free chan struct{}, worker
 			})
 		}
 		if len(got) < n {
-			return r.pause(ctx, q, err)
+			return r.pause(ctx, q, now, err)
 		}
 	}
 }
@@ -120,25 +130,25 @@ func take(ctx context.Context, free chan struct{}, most int) int {
 	return n
 }
 
-// pause gives the time until the next job is due, at most the polling time.
-func (r *Runner) pause(ctx context.Context, q *queue, trouble error) time.Duration {
+// pause gives the time until the next job is due, at most the polling time. A job that was due but not claimed waits for another of its order, whose
+// end will wake us.
+func (r *Runner) pause(ctx context.Context, q *queue, claimed time.Time, trouble error) time.Duration {
+	if db.IsUnique(trouble) { // another node claimed of the same order at this moment
+		return meetPause
+	}
 	if trouble != nil {
 		return pollEvery
 	}
-	due, err := nextDue(ctx, r.db.Read(), q.name)
+	due, err := nextDue(ctx, r.db.Read(), q.name, claimed)
 	if err != nil || due.IsZero() {
 		return pollEvery
 	}
-	// A job that is due but was not claimed waits for another of its order, whose end will wake us.
-	if d := due.Sub(r.now()); d > time.Millisecond && d < pollEvery {
-		return d
-	}
-	return pollEvery
+	return max(0, min(due.Sub(r.now()), pollEvery))
 }
 
 // do runs one job and ends it as its outcome says.
 func (r *Runner) do(ctx context.Context, q *queue, j Job) {
-	run, cancel := context.WithTimeout(ctx, q.opt.Timeout)
+	run, cancel := context.WithTimeout(context.WithValue(ctx, nudgeKey{}, q.nudge), q.opt.Timeout)
 	defer cancel()
 	out := r.call(run, q, j)
 	if out.kind == kept {
@@ -151,9 +161,9 @@ func (r *Runner) do(ctx context.Context, q *queue, j Job) {
 	defer stop()
 	err := r.db.Update(last, func(ctx context.Context, tx *db.Tx) error {
 		if out.kind == finished {
-			return Done(ctx, tx, j.ID)
+			return finish(ctx, tx, j, r.node)
 		}
-		return Move(ctx, tx, j.ID, out.at, out.err)
+		return putOff(ctx, tx, j, r.node, out.at, out.err)
 	})
 	if err != nil {
 		r.log.Warn("end job", "queue", q.name, "job", j.ID, "error", err)

@@ -64,9 +64,13 @@ func (s *Service) addTNs(ctx context.Context, in *addTNsBody) (addedView, error)
 
 func (s *Service) withdrawTN(ctx context.Context, in *tnPath) (tnView, error) {
 	var t TN
-	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		if t, err = s.TN(ctx, tx, in.TN); err != nil {
+	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+		c, found, err := lockTN(ctx, tx, in.TN)
+		if err != nil {
 			return err
+		}
+		if t = c.TN; !found {
+			return fault.Missing("TN")
 		}
 		if t.State == "leased" || t.State == "reserved" {
 			return fault.Busy("TN")

@@ -69,6 +69,9 @@ type claimable struct {
 // lockTN reads a number to be ordered and keeps it from others until the transaction ends.
 func lockTN(ctx context.Context, tx *db.Tx, n e164.Number) (claimable, bool, error) {
 	var c claimable
+	if err := tx.Lock(ctx, "tn "+n.Digits(), "SELECT 1 FROM tn WHERE tn = $1", n.Int()); err != nil {
+		return c, false, err
+	}
 	var last db.Text
 	var free db.Time
 	var err error
@@ -117,14 +120,14 @@ func (s *Service) Find(ctx context.Context, f Search) ([]TN, int, error) {
 			w.Add("(tn >= ? AND tn <= ?)", low, high)
 		}
 	}
-	for column, v := range map[string]string{"plan": f.Plan, "kind": f.Kind, "country": f.Country} {
-		if v != "" {
-			w.Add(column+" = ?", v)
+	for _, x := range [][2]string{{"plan", f.Plan}, {"kind", f.Kind}, {"country", f.Country}} {
+		if x[1] != "" {
+			w.Add(x[0]+" = ?", x[1])
 		}
 	}
-	for column, v := range map[string]string{"province": f.Province, "city": f.City, "rate_center": f.RateCenter, "postal_code": f.PostalCode} {
-		if v != "" {
-			w.Mask(column, v)
+	for _, x := range [][2]string{{"province", f.Province}, {"city", f.City}, {"rate_center", f.RateCenter}, {"postal_code", f.PostalCode}} {
+		if x[1] != "" {
+			w.Mask(x[0], x[1])
 		}
 	}
 	for _, name := range f.Features {

@@ -31,7 +31,7 @@ type Change struct {
 func (s *Service) Modify(ctx context.Context, account, key string, c Change) (Lease, error) {
 	var l Lease
 	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		if l, err = s.ByKey(ctx, tx, account, key); err != nil {
+		if l, err = lockByKey(ctx, tx, account, key); err != nil {
 			return err
 		}
 		if err := s.changeTargets(ctx, tx, &l, c); err != nil {
@@ -148,7 +148,7 @@ func (s *Service) Release(ctx context.Context, account string, keys []string) ([
 	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
 		out = nil
 		for _, key := range keys {
-			l, err := s.ByKey(ctx, tx, account, key)
+			l, err := lockByKey(ctx, tx, account, key)
 			if fault.Is(err, fault.NotFound) && len(keys) > 1 {
 				return fault.Newf(fault.NotFound, "TN lease not found: %s", key)
 			}
@@ -181,22 +181,30 @@ func (s *Service) release(ctx context.Context, tx *db.Tx, l Lease) (Lease, error
 }
 
 // Renew is the hourly run over leases that end within a day: those that shall go on are charged and get another month, those that shall not, or that stayed
-// unpaid for 72 hours, are released. It gives how many were looked at.
-func (s *Service) Renew(ctx context.Context, limit int) (int, error) {
-	list, err := s.due(ctx, s.db.Read(), s.now().Add(renewAhead), limit)
-	if err != nil {
-		return 0, err
-	}
-	for _, l := range list {
-		if err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return s.renewOne(ctx, tx, l.Account, l.ID) }); err != nil {
-			return 0, err
+// unpaid for 72 hours, are released. It reads them in pages of limit and gives how many it looked at; one that fails is logged and waits for the next run.
+func (s *Service) Renew(ctx context.Context, limit int) (n int, err error) {
+	at := Lease{Expires: time.UnixMicro(0)}
+	for {
+		list, err := s.due(ctx, s.db.Read(), s.now().Add(renewAhead), s.now(), at, limit)
+		if err != nil || len(list) == 0 {
+			return n, err
 		}
+		for _, l := range list {
+			err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return s.renewOne(ctx, tx, l.Account, l.ID) })
+			switch {
+			case fault.Is(err, fault.Unavailable), ctx.Err() != nil:
+				return n, err
+			case err != nil:
+				s.log.Error("renew lease", "lease", l.ID, "account", l.Account, "error", err)
+			}
+			n++
+		}
+		at = list[len(list)-1]
 	}
-	return len(list), nil
 }
 
 func (s *Service) renewOne(ctx context.Context, tx *db.Tx, account, id string) error {
-	l, err := s.ByKey(ctx, tx, account, id)
+	l, err := lockByKey(ctx, tx, account, id)
 	if fault.Is(err, fault.NotFound) {
 		return nil // released meanwhile
 	}
@@ -204,6 +212,9 @@ func (s *Service) renewOne(ctx context.Context, tx *db.Tx, account, id string) e
 		return err
 	}
 	now := s.now()
+	if l.Expires.After(now.Add(renewAhead)) {
+		return nil // renewed meanwhile
+	}
 	if !l.AutoRenew {
 		if now.Before(l.Expires) {
 			return nil
@@ -259,7 +270,7 @@ func (s *Service) unpaid(ctx context.Context, tx *db.Tx, l Lease) error {
 func (s *Service) EnableSMS(ctx context.Context, account, key, profile, campaign string) (Subscription, error) {
 	var b Subscription
 	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
-		l, err := s.ByKey(ctx, tx, account, key)
+		l, err := lockByKey(ctx, tx, account, key)
 		if err != nil {
 			return err
 		}
@@ -318,7 +329,7 @@ func (s *Service) smsFee(ctx context.Context, tx *db.Tx, l Lease) error {
 func (s *Service) Disable(ctx context.Context, account, key, kind string) (Subscription, error) {
 	var b Subscription
 	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
-		l, err := s.ByKey(ctx, tx, account, key)
+		l, err := lockByKey(ctx, tx, account, key)
 		if err != nil {
 			return err
 		}
@@ -352,7 +363,7 @@ func (s *Service) Disable(ctx context.Context, account, key, kind string) (Subsc
 func (s *Service) EnableVoice(ctx context.Context, account, key, app string) (Subscription, error) {
 	var b Subscription
 	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
-		l, err := s.ByKey(ctx, tx, account, key)
+		l, err := lockByKey(ctx, tx, account, key)
 		if err != nil {
 			return err
 		}

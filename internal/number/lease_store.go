@@ -49,13 +49,22 @@ func (s *Service) ByTN(ctx context.Context, q db.Querier, tn e164.Number) (Lease
 	return oneLease(q.QueryRow(ctx, "SELECT "+leaseColumns+" FROM tn_lease WHERE tn = $1 AND state <> 'released'", tn.Int()))
 }
 
-// ByKey gives an account's lease by uuid or number, or a 404 "TN lease not found". A released lease is found by uuid only when nothing else has it.
+// ByKey gives an account's lease by uuid or number, or a 404 "TN lease not found". Released leases are not found.
 func (s *Service) ByKey(ctx context.Context, q db.Querier, account, key string) (Lease, error) {
+	return byKey(ctx, q, account, key, "")
+}
+
+// lockByKey is ByKey of a lease that is about to change: it is written back as a whole, so nobody else may change it meanwhile.
+func lockByKey(ctx context.Context, tx *db.Tx, account, key string) (Lease, error) {
+	return byKey(ctx, tx, account, key, tx.ForUpdate())
+}
+
+func byKey(ctx context.Context, q db.Querier, account, key, tail string) (Lease, error) {
 	var row *sql.Row
 	if id, err := ident.Parse(key); err == nil {
-		row = q.QueryRow(ctx, "SELECT "+leaseColumns+" FROM tn_lease WHERE uuid = $1 AND account = $2 AND state <> 'released'", id, account)
+		row = q.QueryRow(ctx, "SELECT "+leaseColumns+" FROM tn_lease WHERE uuid = $1 AND account = $2 AND state <> 'released'"+tail, id, account)
 	} else if tn, err := e164.Parse(key); err == nil {
-		row = q.QueryRow(ctx, "SELECT "+leaseColumns+" FROM tn_lease WHERE tn = $1 AND account = $2 AND state <> 'released'", tn.Int(), account)
+		row = q.QueryRow(ctx, "SELECT "+leaseColumns+" FROM tn_lease WHERE tn = $1 AND account = $2 AND state <> 'released'"+tail, tn.Int(), account)
 	} else {
 		return Lease{}, fault.Missing("TN lease")
 	}
@@ -119,7 +128,7 @@ func (s *Service) Assign(ctx context.Context, tx *db.Tx, account, column, target
 	}
 	now := s.now().UnixMicro()
 	for _, key := range remove {
-		l, err := s.ByKey(ctx, tx, account, key)
+		l, err := lockByKey(ctx, tx, account, key)
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +137,7 @@ func (s *Service) Assign(ctx context.Context, tx *db.Tx, account, column, target
 		}
 	}
 	for _, key := range add {
-		l, err := s.ByKey(ctx, tx, account, key)
+		l, err := lockByKey(ctx, tx, account, key)
 		if err != nil {
 			return nil, err
 		}
@@ -257,12 +266,15 @@ func (s *Service) Leases(ctx context.Context, f LeaseFilter) ([]Lease, int, erro
 	if f.AutoRenew != nil {
 		w.Add("autorenew = ?", *f.AutoRenew)
 	}
-	for column, v := range map[string]httpOpt{"app": f.App, "connection": f.Connection, "sip_user": f.SIPUser, "messaging_profile": f.Profile, "caller_filter": f.Filter} {
+	for _, x := range []struct {
+		column string
+		httpOpt
+	}{{"app", f.App}, {"connection", f.Connection}, {"sip_user", f.SIPUser}, {"messaging_profile", f.Profile}, {"caller_filter", f.Filter}} {
 		switch {
-		case v.Set && v.ID == "":
-			w.Add(column + " IS NULL")
-		case v.Set:
-			w.Add(column+" = ?", v.ID)
+		case x.Set && x.ID == "":
+			w.Add(x.column + " IS NULL")
+		case x.Set:
+			w.Add(x.column+" = ?", x.ID)
 		}
 	}
 	w.NotIn("app", f.AppsSkip)
@@ -284,7 +296,10 @@ func (s *Service) Leases(ctx context.Context, f LeaseFilter) ([]Lease, int, erro
 	return out, total, err
 }
 
-// due gives leases that end before a time.
-func (s *Service) due(ctx context.Context, q db.Querier, before time.Time, limit int) ([]Lease, error) {
-	return leases(ctx, q, "WHERE state <> 'released' AND expires_on <= $1 ORDER BY expires_on"+db.Limit(limit, 0), before.UnixMicro())
+// due gives leases for the hourly run, oldest end first, after a place in that order: those to be renewed that end before one time, and those to be
+// released that ended before another.
+func (s *Service) due(ctx context.Context, q db.Querier, renew, release time.Time, after Lease, limit int) ([]Lease, error) {
+	return leases(ctx, q, `WHERE state <> 'released' AND (autorenew = $1 AND expires_on <= $2 OR autorenew = $3 AND expires_on <= $4)
+		AND (expires_on > $5 OR expires_on = $5 AND uuid > $6) ORDER BY expires_on, uuid`+db.Limit(limit, 0),
+		true, renew.UnixMicro(), false, release.UnixMicro(), after.Expires.UnixMicro(), after.ID)
 }

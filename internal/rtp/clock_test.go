@@ -9,7 +9,6 @@ import (
 
 // beat records the scheduled times of its ticks.
 type beat struct {
-	clock *Clock
 	times []time.Duration
 	kicks []time.Duration
 	stall time.Duration // how long the first tick takes

@@ -376,8 +376,9 @@ func (s *Stream) shut() {
 	if member != nil {
 		member.leave()
 	}
-	s.busy.Lock()   // the turn under way ends; the next sees closed
-	s.busy.Unlock() //nolint:staticcheck // only waited for
+	s.busy.Lock() // the turn under way ends; the next sees closed
+	//lint:ignore SA2001 the lock is only waited for
+	s.busy.Unlock()
 	play.finish(ErrClosed)
 	if keys != nil {
 		keys.done <- ErrClosed

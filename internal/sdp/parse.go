@@ -161,7 +161,7 @@ func (s *Session) readMedia(value string) error {
 	}
 	f := strings.Fields(value)
 	if len(f) < 3 {
-		return errors.New("m= wants <media> <port> <proto> <format>...")
+		return errors.New("m= wants media, port, protocol and at least one format")
 	}
 	if len(f)-3 > MaxFormats {
 		return errors.New("too many formats")

@@ -86,12 +86,32 @@ func (s *socket) subscribe(ctx context.Context, payload json.RawMessage) {
 		}
 		since = seq
 	}
-	head, _, err := s.gate.events.Head(ctx)
+	head, err := s.horizon(ctx, since)
 	if err != nil {
 		refuse(503, "Service unavailable")
 		return
 	}
 	s.choose(p.Types, since, head)
+}
+
+// horizon gives the newest cursor that the answer may name. Without a resumption the client takes it that everything after that cursor is chosen by the new
+// types; so rows that are committed but did not come by here yet must be after it, and zero leaves it to the socket's own place.
+func (s *socket) horizon(ctx context.Context, since int64) (int64, error) {
+	head, _, err := s.gate.events.Head(ctx)
+	if err != nil || since >= 0 {
+		return head, err
+	}
+	s.mu.Lock()
+	place := s.place
+	s.mu.Unlock()
+	if place >= head {
+		return head, nil
+	}
+	coming, err := s.gate.events.Read(ctx, event.Query{Account: s.who.Account, After: place, Until: head, Limit: 1})
+	if err != nil || len(coming) > 0 {
+		return 0, err
+	}
+	return head, nil
 }
 
 // choose takes effect and queues the answer, in that order, under one lock: the answer stands before the events that it lets through.
@@ -104,6 +124,9 @@ func (s *socket) choose(types *[]string, since, head int64) {
 	names := s.types
 	if names == nil {
 		names = storedTypes(s.stored, s.gate.now())
+	}
+	if since < 0 {
+		head = max(head, s.place)
 	}
 	answer := reply{Type: "subscribe", Success: true, Message: "ok", Payload: map[string]any{"types": names, "cursor": event.FormatCursor(head)}}
 	s.frames = append(s.frames, encode(answer))

@@ -50,6 +50,8 @@ type Config struct {
 	Sessions Sessions
 	Logger   *slog.Logger
 	Now      func() time.Time // nil: time.Now
+	// AuthWithin is the time until a connection must have signed in; zero: ten seconds.
+	AuthWithin time.Duration
 }
 
 // Gate serves the websockets of this node.
@@ -59,8 +61,10 @@ type Gate struct {
 	sessions Sessions
 	log      *slog.Logger
 	now      func() time.Time
+	within   time.Duration
+	halted   chan struct{} // closed when the gate stops
 
-	mu       sync.RWMutex // guards the maps below
+	mu       sync.RWMutex // guards the maps and stopping; running grows under it, while not stopping
 	accounts map[string]map[*socket]struct{}
 	users    map[string]int
 	stopping bool
@@ -69,12 +73,15 @@ type Gate struct {
 
 // NewGate makes a gate; Run feeds its sockets.
 func NewGate(cfg Config) *Gate {
-	g := &Gate{db: cfg.DB, events: cfg.Log, sessions: cfg.Sessions, log: cfg.Logger, now: cfg.Now, accounts: map[string]map[*socket]struct{}{}, users: map[string]int{}}
+	g := &Gate{db: cfg.DB, events: cfg.Log, sessions: cfg.Sessions, log: cfg.Logger, now: cfg.Now, within: cfg.AuthWithin, halted: make(chan struct{}), accounts: map[string]map[*socket]struct{}{}, users: map[string]int{}}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
 	if g.now == nil {
 		g.now = time.Now
+	}
+	if g.within <= 0 {
+		g.within = authDeadline
 	}
 	return g
 }
@@ -195,11 +202,23 @@ func (g *Gate) check(ctx context.Context) {
 	}
 }
 
-// closeAll ends every socket and waits for their goroutines.
+// enter counts a connection, unless the gate stops.
+func (g *Gate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stopping {
+		return false
+	}
+	g.running.Add(1)
+	return true
+}
+
+// closeAll ends every connection, also those that have not signed in, and waits for their goroutines.
 func (g *Gate) closeAll() {
 	g.mu.Lock()
 	g.stopping = true
 	g.mu.Unlock()
+	close(g.halted)
 	for _, s := range g.all() {
 		s.end(closeRestart, "server restarts")
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/coder/websocket"
@@ -48,7 +50,10 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, a *httpapi.API) {
 	if err != nil {
 		return // Accept has answered
 	}
-	g.running.Add(1)
+	if !g.enter() {
+		conn.Close(closeRestart, "server restarts")
+		return
+	}
 	defer g.running.Done()
 	conn.SetReadLimit(-1) // readFrame has the limit, with a close code of its own
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
@@ -60,19 +65,40 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, a *httpapi.API) {
 		}
 	}
 	if signErr != nil || id.User == "" {
-		_ = conn.Write(ctx, websocket.MessageText, encode(reply{Type: "auth", Message: "Forbidden", Status: 401}))
-		conn.Close(closeUnauthorized, "not authenticated")
+		g.refuse(ctx, conn)
 		return
 	}
 	who := Session{Account: id.Account, User: id.User, Email: id.Email, Token: id.Token, JTI: id.JTI, Issued: g.now()}
 	g.session(ctx, cancel, conn, who, httpapi.RemoteIP(r.Context()))
 }
 
-// firstFrame waits for {"type":"auth","payload":"<token>"}.
-func (g *Gate) firstFrame(ctx context.Context, conn *websocket.Conn, r *http.Request, a *httpapi.API) (httpapi.Identity, error) {
-	ctx, cancel := context.WithTimeout(ctx, authDeadline)
+// refuse answers a sign-in that failed and closes.
+func (g *Gate) refuse(ctx context.Context, conn *websocket.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
 	defer cancel()
+	_ = conn.Write(ctx, websocket.MessageText, encode(reply{Type: "auth", Message: "Forbidden", Status: 401}))
+	conn.Close(closeUnauthorized, "not authenticated")
+}
+
+// firstFrame waits for {"type":"auth","payload":"<token>"}. A client that says nothing is told so by the close: the read's own context must not end, since
+// that would cut the connection.
+func (g *Gate) firstFrame(ctx context.Context, conn *websocket.Conn, r *http.Request, a *httpapi.API) (httpapi.Identity, error) {
+	late := time.NewTimer(g.within)
+	defer late.Stop()
+	came := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-came:
+		case <-g.halted:
+			conn.Close(closeRestart, "server restarts")
+		case <-late.C:
+			g.refuse(ctx, conn)
+		}
+	})
 	f, err := readFrame(ctx, conn)
+	close(came)
+	watch.Wait()
 	if err != nil {
 		return httpapi.Identity{}, err
 	}
@@ -106,7 +132,7 @@ func (g *Gate) session(ctx context.Context, cancel context.CancelFunc, conn *web
 	}
 	s.mu.Lock()
 	s.frames, s.sent = append(s.frames, row.Body), row.Cursor()
-	s.replay = &replayJob{after: row.Seq} // what came between the registration and this answer
+	s.place, s.replay = row.Seq, &replayJob{after: row.Seq} // what came between the registration and this answer
 	s.mu.Unlock()
 	s.signal()
 	go s.write(ctx)

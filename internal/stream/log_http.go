@@ -74,6 +74,9 @@ func (g *Gate) listEvents(ctx context.Context, in *eventQuery) (eventPage, error
 		}
 	}
 	rows, err := g.readOrWait(ctx, q, time.Duration(in.Wait)*time.Second)
+	if err == nil && in.Since != "" {
+		err = g.events.Check(ctx, q.After) // the retention may have taken rows away while we read
+	}
 	if err != nil {
 		return eventPage{}, err
 	}

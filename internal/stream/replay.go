@@ -49,7 +49,11 @@ func (s *socket) chosen(r event.Row) (answers [][]byte, wanted, superseded bool)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	answers, s.frames = s.frames, nil
-	return answers, s.wants(r), s.replay != nil
+	if s.replay != nil {
+		return answers, false, true
+	}
+	s.place = r.Seq
+	return answers, s.wants(r), false
 }
 
 // caughtUp switches to live rows, unless one came in between that the last read did not show.

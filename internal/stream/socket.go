@@ -40,6 +40,7 @@ type socket struct {
 	replaying bool  // rows come from the log now; offered ones only move latest
 	after     int64 // rows up to here were sent or skipped
 	latest    int64
+	place     int64  // last row that was decided on: sent, queued, or not wanted
 	sent      string // cursor of the last event sent
 	replay    *replayJob
 	code      int // close code once the socket shall end
@@ -87,7 +88,10 @@ func (s *socket) offer(r event.Row) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.latest = r.Seq
-	if s.replaying || r.Seq <= s.after || s.code != 0 || !s.wants(r) {
+	if s.replaying || r.Seq <= s.after || s.code != 0 {
+		return
+	}
+	if s.place = r.Seq; !s.wants(r) {
 		return
 	}
 	if len(s.queue) >= maxQueued || s.bytes+len(r.Body) > maxQueuedBytes {

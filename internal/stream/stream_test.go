@@ -64,7 +64,7 @@ func build(t testing.TB, d *db.DB) *house {
 	api := httpapi.New(httpapi.Options{Auth: tokens{}})
 	gate.Routes(api)
 	gate.Mount(api)
-	h.srv = httptest.NewServer(api.Handler())
+	h.srv = newServer(api)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for _, run := range []func(context.Context, func()) error{h.log.Run, gate.Run} {
@@ -79,6 +79,8 @@ func build(t testing.TB, d *db.DB) *house {
 	t.Cleanup(func() { cancel(); wg.Wait(); h.srv.Close() })
 	return h
 }
+
+func newServer(api *httpapi.API) *httptest.Server { return httptest.NewServer(api.Handler()) }
 
 func (h *house) emit(account, typ string, n int) {
 	h.t.Helper()

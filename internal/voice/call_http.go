@@ -129,6 +129,9 @@ func (s *Service) shownCall(ctx context.Context, account, id string) (*Call, cal
 		}
 		c.follow(&leg)
 		c.Meta = tagOf(&leg).meta.all()
+		if _, bridged := l.B(); !bridged {
+			c.BridgedTo = ""
+		}
 	}
 	if err != nil {
 		return nil, callWire{}, err

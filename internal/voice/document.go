@@ -3,15 +3,20 @@ package voice
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/fetch"
+	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/voice/flow"
 )
 
@@ -50,13 +55,14 @@ type document struct {
 	url, method, fallback string
 	timeout               *int   // milliseconds; nil: default, 0: as long as possible
 	static                string // reserve of the URLs, or all there is
+	secret                string // signs the requests; "" does not
 }
 
 // empty tells that there is nothing to run: the call waits for a push.
 func (d *document) empty() bool { return d.url == "" && d.static == "" }
 
 func documentOf(a *App) document {
-	return document{url: a.FlowURL, method: a.FlowMethod, fallback: a.FallbackURL, timeout: a.FlowTimeout, static: a.StaticFlow}
+	return document{url: a.FlowURL, method: a.FlowMethod, fallback: a.FallbackURL, timeout: a.FlowTimeout, static: a.StaticFlow, secret: a.WebhookSecret}
 }
 
 // flowFault is a document that could not be had.
@@ -134,12 +140,34 @@ func (s *Service) fetchFlow(ctx context.Context, address string, d document, c *
 		}
 		r.Body, r.Header = body, map[string][]string{"Content-Type": {"application/json"}}
 	}
+	if d.secret != "" {
+		r.Header = signedHeader(r.Header, d.secret, ident.New(), s.now(), r.Body)
+	}
 	begun := s.now()
 	a, err := s.cfg.Fetch.Do(ctx, r)
 	if again(err, a.Status) && ctx.Err() == nil && s.now().Sub(begun) < timeout/2 {
 		a, err = s.cfg.Fetch.Do(ctx, r)
 	}
 	return readFlow(a, err)
+}
+
+// signedHeader adds the three headers of Standard Webhooks (webhooks.md §7.2): HMAC-SHA256 over id, time and body.
+func signedHeader(h map[string][]string, secret, id string, at time.Time, body []byte) map[string][]string {
+	if h == nil {
+		h = map[string][]string{}
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	if err != nil { // a secret of the customer's own making
+		key = []byte(secret)
+	}
+	id = "msg_" + id
+	stamp := strconv.FormatInt(at.Unix(), 10)
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(id + "." + stamp + "."))
+	mac.Write(body)
+	h["Webhook-Id"], h["Webhook-Timestamp"] = []string{id}, []string{stamp}
+	h["Webhook-Signature"] = []string{"v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))}
+	return h
 }
 
 // again tells whether a second try may do better: no connection, no answer in time, or a server's own failure.

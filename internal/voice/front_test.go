@@ -260,7 +260,7 @@ func TestPushReachesParkedAndRunningCallsAndEndedOnesAnswer409(t *testing.T) {
 	if e := h.next(id, CallFlowEvent); e.Success == nil {
 		t.Errorf("%+v", e)
 	}
-	older := h.send(h.token, "POST", "/rest/sip/app/call/"+id+"?mode=append", "text/xml", strings.NewReader(`<Response><Answer/></Response>`)).is(200).object()
+	older := h.send(h.token, "POST", "/rest/sip/app/call/"+id+"?mode=append", "text/xml", strings.NewReader(`<Response><Hangup/></Response>`)).is(200).object()
 	has(t, older, map[string]string{"state": `"online"`, "source": `"freeswitch"`})
 	h.states(id, "hangup", "destroyed")
 	a := h.do("POST", "/rest/call/sca/"+id, `{"xml":"<Response/>"}`).is(409)

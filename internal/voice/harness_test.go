@@ -146,7 +146,11 @@ func build(t *testing.T, d *db.DB, change func(*Config)) *house {
 	api := httpapi.New(httpapi.Options{Auth: tokens{}, Logger: slog.New(slog.DiscardHandler)})
 	h.s.Routes(api)
 	h.srv = httptest.NewServer(api.Handler())
-	t.Cleanup(h.srv.Close)
+	t.Cleanup(func() {
+		h.srv.Close()
+		http.DefaultClient.CloseIdleConnections()
+		cfg.Fetch.Close()
+	})
 	h.ann = h.signUp("ann@example.org")
 	b := h.signUp("bob@example.org")
 	h.token, h.bob = h.ann.Account+"|"+h.ann.ID, b.Account+"|"+b.ID

@@ -26,8 +26,8 @@ type tag struct {
 	rate    Rate
 	meta    *metaBag
 	hook    hook
-	refused bool // no webhook tells of a refused call
-	asr     bool // of recordings that no document asked for
+	refused bool          // no webhook tells of a refused call
+	longest time.Duration // of the outbound voice profile; 0: none
 }
 
 // hook is where state webhooks of a call go.

@@ -234,6 +234,7 @@ func (t *target) by(w Way, set RouteSet) call.Attempt {
 	}
 	at := net.JoinHostPort(w.Host, strconv.Itoa(cmp.Or(w.Port, sipPort)))
 	child := t.child(set.To, chargeOut, set.Rate)
+	child.longest = set.MaxDuration
 	if set.Lease != "" {
 		child.lease, child.leased, child.tn = set.Lease, nil, set.Own
 	}

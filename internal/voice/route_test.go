@@ -77,8 +77,8 @@ func TestWhereADialGoes(t *testing.T) {
 	if _, cause = dial(string(other.TN), "+14155550100"); cause == nil || cause.Reason != "caller_id" || cause.SIP != 403 {
 		t.Errorf("foreign caller: %v", cause)
 	}
-	ways, cause = dial("sip:amy@198.51.100.20:5070;transport=tcp", "")
-	if cause != nil || ways[0].Dest != "198.51.100.20:5070" || ways[0].Transport != "TCP" || ways[0].RequestURI != "sip:amy@198.51.100.20:5070" || ways[0].FromUser != "+13125550144" || ways[0].To != "amy" {
+	ways, cause = dial("sip:amy@127.0.0.9:5070;transport=tcp", "")
+	if cause != nil || ways[0].Dest != "127.0.0.9:5070" || ways[0].Transport != "TCP" || ways[0].RequestURI != "sip:amy@127.0.0.9:5070" || ways[0].FromUser != "+13125550144" || ways[0].To != "amy" {
 		t.Errorf("address: %+v %v", ways, cause)
 	}
 	for _, to := range []string{"911", "12", "hello"} {

@@ -45,52 +45,88 @@ func binDir() (string, error) {
 	return dirs[len(dirs)-1], nil
 }
 
-// start makes a cluster and runs it as a child that the kernel ends with this process. The server refuses to run as root, so root hands it to the
-// user postgres that its package made.
+// Cluster is a PostgreSQL server of a test's own, to be stopped and started at will.
+type Cluster struct {
+	bin, dir string
+	port     int
+	cred     *syscall.Credential
+	cmd      *exec.Cmd
+	out      *bytes.Buffer
+}
+
+// start makes a cluster that serves the whole process and ends with it.
 func start() (string, error) {
-	bin, err := binDir()
+	c, err := NewCluster()
 	if err != nil {
 		return "", err
+	}
+	return c.URL(), c.Start()
+}
+
+// NewCluster makes the files of a cluster; Start runs it. The server refuses to run as root, so root hands it to the user postgres that its package made.
+func NewCluster() (*Cluster, error) {
+	bin, err := binDir()
+	if err != nil {
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "opentact-pg-")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	c := &Cluster{bin: bin, dir: dir}
 	if os.Geteuid() == 0 {
 		u, err := user.Lookup("postgres")
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		c.cred = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 		if err := os.Chown(dir, uid, gid); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "opentact", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
-	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: attr.Credential}
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", c.data(), "-U", "opentact", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+	initdb.SysProcAttr = &syscall.SysProcAttr{Credential: c.cred}
 	initdb.Dir = dir
 	if out, err := initdb.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("initdb: %w: %s", err, out)
+		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	port, err := freePort()
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-p", strconv.Itoa(port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=400", "-c", "shared_buffers=128MB", "-c", "full_page_writes=off")
-	cmd.SysProcAttr, cmd.Dir = attr, dir
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := startLocked(cmd); err != nil {
-		return "", err
-	}
-	u := fmt.Sprintf("postgres://opentact@127.0.0.1:%d/postgres?sslmode=disable", port)
-	return u, await(u, &out)
+	c.port, err = freePort()
+	return c, err
 }
+
+func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
+
+// URL names the server's own database.
+func (c *Cluster) URL() string {
+	return fmt.Sprintf("postgres://opentact@127.0.0.1:%d/postgres?sslmode=disable", c.port)
+}
+
+// Start runs the server as a child that the kernel ends with this process, and waits until it answers.
+func (c *Cluster) Start() error {
+	c.cmd = exec.Command(filepath.Join(c.bin, "postgres"), "-D", c.data(), "-k", c.dir, "-p", strconv.Itoa(c.port),
+		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=400", "-c", "shared_buffers=128MB", "-c", "full_page_writes=off")
+	c.cmd.SysProcAttr, c.cmd.Dir = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Credential: c.cred}, c.dir
+	c.out = &bytes.Buffer{}
+	c.cmd.Stdout, c.cmd.Stderr = c.out, c.out
+	if err := startLocked(c.cmd); err != nil {
+		return err
+	}
+	return await(c.URL(), c.out)
+}
+
+// Kill ends the server as a crash would: no connection is closed in good order, nothing is written back (pg_ctl stop -m immediate).
+func (c *Cluster) Kill() error {
+	if err := c.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		return err
+	}
+	_ = c.cmd.Wait() // it ends with a code of its own
+	return nil
+}
+
+// Remove deletes the files; the server must be stopped.
+func (c *Cluster) Remove() error { return os.RemoveAll(c.dir) }
 
 // startLocked starts the child from a thread that lives as long as the process: Pdeathsig fires when the starting thread ends.
 func startLocked(cmd *exec.Cmd) error {

@@ -88,7 +88,9 @@ func BenchmarkBridgedCall(b *testing.B) {
 	w := newWorld(b, func(c *Call) { c.Dial(bg, DialRequest{Targets: to("200")}) }, func(c *Config) { c.Observer = nobody{} })
 	addr := callee.Addr()[0].Addr.String()
 	w.change(func() {
-		w.route = func(RouteRequest) ([]Attempt, *Cause) { return []Attempt{{RequestURI: "sip:200@" + addr, FromUser: "1"}}, nil }
+		w.route = func(RouteRequest) ([]Attempt, *Cause) {
+			return []Attempt{{RequestURI: "sip:200@" + addr, FromUser: "1"}}, nil
+		}
 	})
 	p := newPhone(b)
 	places := make(chan struct{}, 32)
