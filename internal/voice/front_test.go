@@ -17,6 +17,8 @@ import (
 	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/money"
 	"github.com/opentact/opentact/internal/number"
+
+	"go.uber.org/goleak"
 )
 
 // from the carrier that the tests trust.
@@ -346,4 +348,21 @@ func (h *house) leave(left string) {
 		_, err := h.billing.Post(ctx, tx, billing.Entry{Account: h.ann.Account, Amount: money.MustParse(left) - available, RefType: "adjustment", Action: "adjustment"})
 		return err
 	}))
+}
+
+func TestStopEndsCallsAndLeavesNoGoroutine(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Run("life", func(t *testing.T) {
+		h := build(t, dbtest.SQLite(t), nil)
+		_, l := h.app(func(a *App) { a.AutoAnswer = true })
+		h.s.invite(inviteTo(l))
+		id := h.next("", CallStateEvent).RefID
+		h.states(id, "ringing", "live")
+		h.stop()
+		c, err := legOf(t.Context(), h.d.Read(), "", id)
+		if err != nil || c.State != "destroyed" || c.Reason != "internal" || c.FinishedOn.IsZero() {
+			t.Errorf("after the stop: %+v %v", c, err)
+		}
+	})
+	goleak.VerifyNone(t, before)
 }
