@@ -18,6 +18,9 @@ const (
 	trimChunk  = 5000
 	renewChunk = 500
 	holdChunk  = 500
+
+	recordChunk  = 200
+	deliveryLife = 30 * 24 * time.Hour
 )
 
 func (a *App) tasks() []task {
@@ -34,6 +37,11 @@ func (a *App) tasks() []task {
 		{"expired_holds", time.Minute, func(ctx context.Context) error { _, err := m.billing.ExpireHolds(ctx, holdChunk); return err }},
 		{"tn_leases_autorenew", time.Hour, func(ctx context.Context) error { _, err := m.numbers.Renew(ctx, renewChunk); return err }},
 		{"expired_tokens", time.Hour, func(ctx context.Context) error { _, err := m.accounts.RemoveExpired(ctx); return err }},
+		{"recordings", time.Hour, func(ctx context.Context) error { _, err := a.calls.voice.Expire(ctx, recordChunk); return err }},
+		{"webhook_deliveries", time.Hour, func(ctx context.Context) error {
+			_, err := m.webhooks.Trim(ctx, a.now().Add(-deliveryLife), trimChunk)
+			return err
+		}},
 		{"idempotency_keys", time.Hour, answers{a.db, a.now}.expire},
 	}
 }

@@ -31,6 +31,7 @@ type calls struct {
 	sip     *sip.Endpoint
 	clock   *rtp.Clock
 	poller  *rtp.Poller
+	ports   *rtp.Ports
 	engine  *call.Engine
 	voice   *voice.Service
 	speech  *speech.Engines
@@ -100,12 +101,11 @@ func (a *App) connect(c *calls) error {
 	if c.sip, err = sip.New(conf, phones{c}); err != nil {
 		return err
 	}
-	ports, err := rtp.NewPorts(int(a.cfg.RTPPorts.First), int(a.cfg.RTPPorts.Last))
-	if err != nil {
+	if c.ports, err = rtp.NewPorts(int(a.cfg.RTPPorts.First), int(a.cfg.RTPPorts.Last)); err != nil {
 		return fmt.Errorf("rtp-ports: %w", err)
 	}
 	c.engine = call.NewEngine(call.Config{
-		SIP: c.sip, Ports: ports, Clock: c.clock, Reader: c.poller, MediaIP: mediaIP, BindIP: bindIP(mediaIP), Observer: c.voice, Router: c.voice, Blob: c.media,
+		SIP: c.sip, Ports: c.ports, Clock: c.clock, Reader: c.poller, MediaIP: mediaIP, BindIP: bindIP(mediaIP), Observer: c.voice, Router: c.voice, Blob: c.media,
 		Logger: a.log, Limits: call.Limits{Drain: a.cfg.Drain},
 	})
 	c.voice.Attach(c.engine)
