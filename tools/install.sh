@@ -15,6 +15,8 @@ gcc                                  gcc
 /usr/lib/postgresql/*/bin/initdb     postgresql
 sipp                                 sip-tester
 sox                                  sox
+curl                                 curl
+jq                                   jq
 strace                               strace
 '
 

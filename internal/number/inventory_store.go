@@ -27,7 +27,7 @@ func scanTN(scan func(...any) error) (TN, error) {
 
 // insertTNs adds numbers and passes over those that are there already; it gives how many were new.
 func insertTNs(ctx context.Context, tx *db.Tx, list []TN) (added int64, err error) {
-	const columns, chunk = 17, 250
+	const columns, chunk = 17, 60
 	for len(list) > 0 {
 		n := min(len(list), chunk)
 		args := make([]any, 0, n*columns)

@@ -29,34 +29,34 @@ func (s *Service) orderRoutes(a *httpapi.API) {
 
 // orderItem is one item of the newest or the older form.
 type orderItem struct {
-	TN        e164.Number `json:"tn" required:"true"`
-	Features  *[]string   `json:"features" enum:"voice,sms,mms,fax,emergency"`
-	Voice     *bool       `json:"voice"`
-	Fax       *bool       `json:"fax"`
-	SMS       *bool       `json:"sms"`
-	MMS       *bool       `json:"mms"`
-	Emergency *bool       `json:"emergency"`
-	Profile   string      `json:"profile" maxLength:"255"`
-	AutoRenew *bool       `json:"autorenew"`
+	TN        e164.Number `json:"tn,omitempty" required:"true"`
+	Features  *[]string   `json:"features,omitempty" enum:"voice,sms,mms,fax,emergency"`
+	Voice     *bool       `json:"voice,omitempty"`
+	Fax       *bool       `json:"fax,omitempty"`
+	SMS       *bool       `json:"sms,omitempty"`
+	MMS       *bool       `json:"mms,omitempty"`
+	Emergency *bool       `json:"emergency,omitempty"`
+	Profile   string      `json:"profile,omitempty" maxLength:"255"`
+	AutoRenew *bool       `json:"autorenew,omitempty"`
 }
 
 // orderBody is TnOrderNew of the contract, all three forms.
 type orderBody struct {
-	Items []orderItem   `json:"items" maxItems:"1000"`
-	TNs   []e164.Number `json:"tns" maxItems:"1000"`
+	Items []orderItem   `json:"items,omitempty" maxItems:"1000"`
+	TNs   []e164.Number `json:"tns,omitempty" maxItems:"1000"`
 
-	Voice     *bool  `json:"voice"`
-	Fax       *bool  `json:"fax"`
-	SMS       *bool  `json:"sms"`
-	MMS       *bool  `json:"mms"`
-	Emergency *bool  `json:"emergency"`
-	AutoRenew *bool  `json:"autorenew"`
-	Profile   string `json:"profile" maxLength:"255"`
+	Voice     *bool  `json:"voice,omitempty"`
+	Fax       *bool  `json:"fax,omitempty"`
+	SMS       *bool  `json:"sms,omitempty"`
+	MMS       *bool  `json:"mms,omitempty"`
+	Emergency *bool  `json:"emergency,omitempty"`
+	AutoRenew *bool  `json:"autorenew,omitempty"`
+	Profile   string `json:"profile,omitempty" maxLength:"255"`
 
-	Connection       string `json:"sip_connection" format:"uuid"`
-	App              string `json:"sip_control_app" format:"uuid"`
-	MessagingProfile string `json:"messaging_profile" format:"uuid"`
-	Filter           string `json:"tn_profile" format:"uuid"`
+	Connection       string `json:"sip_connection,omitempty" format:"uuid"`
+	App              string `json:"sip_control_app,omitempty" format:"uuid"`
+	MessagingProfile string `json:"messaging_profile,omitempty" format:"uuid"`
+	Filter           string `json:"tn_profile,omitempty" format:"uuid"`
 }
 
 // Validate asks for one of the forms.

@@ -80,11 +80,11 @@ type recording struct {
 	phone *Phone
 	begun time.Time
 	ended chan struct{}
-	timer *time.Timer
 
-	mu   sync.Mutex // guards what follows
-	info flow.RecordInfo
-	over bool
+	mu    sync.Mutex // guards what follows
+	timer *time.Timer
+	info  flow.RecordInfo
+	over  bool
 }
 
 // Record implements flow.Phone. A caller of text is silent, so a recording that waits for silence ends after it.
@@ -99,7 +99,9 @@ func (p *Phone) Record(_ context.Context, o flow.RecordOptions) (flow.Recorder, 
 	p.mu.Unlock()
 	p.print("  record %s: # ends it, unless commands stand in it", o.Tag)
 	if limit > 0 {
+		r.mu.Lock()
 		r.timer = time.AfterFunc(limit, func() { r.end(by) })
+		r.mu.Unlock()
 	}
 	return r, nil
 }

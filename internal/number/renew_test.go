@@ -1,0 +1,143 @@
+package number_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opentact/opentact/internal/billing"
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/db/dbtest"
+	"github.com/opentact/opentact/internal/money"
+	"github.com/opentact/opentact/internal/number"
+)
+
+func (h *house) buy(account string, n int) []string {
+	h.t.Helper()
+	tns := h.pick(account, `{"npa":"206"}`, n)
+	if status, o := h.do(account, "POST", "/rest/order", `{"tns":[`+strings.Join(tns, ",")+`]}`); status != 201 {
+		h.t.Fatal(status, o)
+	}
+	return tns
+}
+
+func (h *house) at(month time.Month, day, hour int) {
+	h.now.Store(time.Date(2026, month, day, hour, 0, 0, 0, time.UTC).UnixMicro())
+}
+
+// charges counts the entries of a kind.
+func (h *house) charges(account, refType string) (n int) {
+	h.t.Helper()
+	if err := h.d.Read().QueryRow(context.Background(), "SELECT count(*) FROM ledger WHERE account = $1 AND ref_type = $2", account, refType).Scan(&n); err != nil {
+		h.t.Fatal(err)
+	}
+	return n
+}
+
+// TestNodesThatRenewAtOnceChargeOnce, and what customers change meanwhile is not lost.
+func TestNodesThatRenewAtOnceChargeOnce(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := build(t, d, "100")
+		a := h.account()
+		tns := h.buy(a, 12)
+		h.at(time.February, 28, 9)
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if _, err := h.numbers.Renew(context.Background(), 5); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for i, tn := range tns {
+			wg.Go(func() {
+				name := fmt.Sprint("desk ", i)
+				if _, err := h.numbers.Modify(context.Background(), a, tn, number.Change{Name: &name}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := h.charges(a, "tnlease_mrc"); n != 2*len(tns) {
+			t.Errorf("%d monthly charges for %d numbers in their second month", n, len(tns))
+		}
+		for i, tn := range tns {
+			if _, l := h.do(a, "GET", "/rest/lease/tn/"+tn, ""); get(l, "expired_on") != "2026-03-28T10:00:00.000Z" || get(l, "name") != fmt.Sprint("desk ", i) {
+				t.Errorf("%v until %v", get(l, "name"), get(l, "expired_on"))
+			}
+		}
+	})
+}
+
+// TestUnpaidAndBrokenLeasesDoNotKeepOthersFromTheirRenewal: they stay in the list for days.
+func TestUnpaidAndBrokenLeasesDoNotKeepOthersFromTheirRenewal(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := build(t, d, "100")
+		poor, broken, rich := h.account(), h.account(), h.account()
+		unpaid := h.buy(poor, 3)
+		odd := h.buy(broken, 2)
+		h.at(time.January, 31, 11)
+		paid := h.buy(rich, 2)
+		err := d.Update(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			if _, err := tx.Exec(ctx, "UPDATE tn_lease SET plan = 'gone' WHERE account = $1", broken); err != nil {
+				return err
+			}
+			left, err := h.billing.Available(ctx, tx, poor)
+			if err != nil {
+				return err
+			}
+			_, err = h.billing.Post(ctx, tx, billing.Entry{Account: poor, Amount: -left, RefType: "adjustment", Action: "adjustment"})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.at(time.February, 28, 8)
+		if n, err := h.numbers.Renew(t.Context(), 1); err != nil || n != 7 {
+			t.Fatalf("%d looked at, %v", n, err)
+		}
+		if _, l := h.do(rich, "GET", "/rest/lease/tn/"+paid[1], ""); get(l, "expired_on") != "2026-03-28T11:00:00.000Z" {
+			t.Error("not renewed", get(l, "expired_on"))
+		}
+		if status, l := h.do(broken, "GET", "/rest/lease/tn/"+odd[0], ""); status != 200 || get(l, "expired_on") != "2026-02-28T10:00:00.000Z" {
+			t.Error(status, l)
+		}
+		if _, page := h.do(poor, "POST", "/rest/lease/tn/search", `{}`); get(page, "total").(float64) != 3 || get(page, "data", 0, "state") != "releasing" {
+			t.Error("unpaid leases go on for a while", page)
+		}
+		// Paid within the grace: renewed. The others go when it is over.
+		pay := func(amount string) {
+			if err := d.Update(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+				_, err := h.billing.Post(ctx, tx, billing.Entry{Account: poor, Amount: money.MustParse(amount), RefType: "payment", Action: "payment"})
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pay("1") // of one number
+		h.at(time.March, 2, 12)
+		if _, err := h.numbers.Renew(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		h.at(time.March, 3, 11)
+		if _, err := h.numbers.Renew(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		if _, page := h.do(poor, "POST", "/rest/lease/tn/search", `{}`); get(page, "total").(float64) != 1 || get(page, "data", 0, "expired_on") != "2026-03-28T10:00:00.000Z" {
+			t.Error(page)
+		}
+		// The end of a quarantine opens the number to everybody, not a moment sooner.
+		order := `{"items":[{"tn":` + unpaid[2] + `,"features":["voice"]}]}`
+		h.at(time.April, 2, 10)
+		if _, o := h.do(rich, "POST", "/rest/order", order); get(o, "state") != "failed" {
+			t.Error(o)
+		}
+		h.at(time.April, 2, 11)
+		if _, o := h.do(rich, "POST", "/rest/order", order); get(o, "state") != "success" {
+			t.Error(o)
+		}
+	})
+}
