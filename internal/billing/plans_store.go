@@ -28,20 +28,21 @@ func scanPlan(scan func(...any) error) (Plan, error) {
 func (s *Service) SeedPlans(ctx context.Context, tx *db.Tx) error {
 	for _, p := range samplePlans() {
 		p.UUID, p.Created, p.Modified = ident.New(), s.now(), s.now()
-		if err := insertPlan(ctx, tx, p); err != nil {
+		if _, err := insertPlan(ctx, tx, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func insertPlan(ctx context.Context, tx *db.Tx, p Plan) error {
-	_, err := tx.Exec(ctx, "INSERT INTO plan ("+planColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO NOTHING",
+// insertPlan makes a plan; made is false when its name is there already.
+func insertPlan(ctx context.Context, tx *db.Tx, p Plan) (made bool, err error) {
+	n, err := tx.Exec(ctx, "INSERT INTO plan ("+planColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (name) DO NOTHING",
 		p.UUID, p.Name, db.Text(p.Description), p.Active, p.TollFree, p.Country, db.Text(p.Priority), db.JSONOf(p.Prices), db.At(p.Created), db.At(p.Modified))
 	if err != nil {
-		return fmt.Errorf("make plan %s: %w", p.Name, err)
+		return false, fmt.Errorf("make plan %s: %w", p.Name, err)
 	}
-	return nil
+	return n == 1, nil
 }
 
 // Plan gives a plan by name or uuid, or a 404 "TN profile not found".
@@ -109,7 +110,11 @@ func (s *Service) SavePlan(ctx context.Context, tx *db.Tx, p Plan) (Plan, error)
 	} else if err != nil && !fault.Is(err, fault.NotFound) {
 		return Plan{}, err
 	}
-	return p, insertPlan(ctx, tx, p)
+	made, err := insertPlan(ctx, tx, p)
+	if err == nil && !made { // another administrator was quicker
+		err = fault.Taken("TN profile")
+	}
+	return p, err
 }
 
 // Specials lists the special prices of an account that are in force.

@@ -185,32 +185,41 @@ func (r reader) Exec(context.Context, string, ...any) (int64, error) {
 }
 
 func (r reader) Query(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
-	if st := r.prepared(ctx, query); st != nil {
-		rows, err = st.QueryContext(ctx, args...)
+	text, p := r.prepared(ctx, query)
+	args = arrange(p.order, args)
+	if p.st != nil {
+		rows, err = p.st.QueryContext(ctx, args...)
 	} else {
-		rows, err = r.d.read.QueryContext(ctx, query, args...)
+		rows, err = r.d.read.QueryContext(ctx, text, args...)
 	}
 	return rows, storageFault(err)
 }
 
-func (r reader) prepared(ctx context.Context, query string) *sql.Stmt {
+// prepared gives the text to run and, for SQLite, its statement once it has one.
+func (r reader) prepared(ctx context.Context, query string) (text string, p prepared) {
 	if r.d.engine != SQLite {
-		return nil
+		return query, prepared{}
 	}
-	return r.d.rstmts.get(ctx, r.d.read, query)
+	if p = r.d.rstmts.get(ctx, r.d.read, query); p.st != nil {
+		return "", p
+	}
+	text, p.order = positional(query)
+	return text, p
 }
 
 func (r reader) QueryRow(ctx context.Context, query string, args ...any) *sql.Row {
-	if st := r.prepared(ctx, query); st != nil {
-		return st.QueryRowContext(ctx, args...)
+	text, p := r.prepared(ctx, query)
+	args = arrange(p.order, args)
+	if p.st != nil {
+		return p.st.QueryRowContext(ctx, args...)
 	}
-	return r.d.read.QueryRowContext(ctx, query, args...)
+	return r.d.read.QueryRowContext(ctx, text, args...)
 }
 
 // statements keeps prepared statements by text, up to a bound. Searches make texts without end, so only a text that comes again and again is worth one.
 type statements struct {
 	mu   sync.RWMutex // guards the two below
-	m    map[string]*sql.Stmt
+	m    map[string]prepared
 	seen map[string]int // texts that were not prepared yet
 }
 
@@ -220,27 +229,28 @@ const (
 	prepareAt     = 3    // runs of a text until it is prepared
 )
 
-// get gives the prepared statement; nil means "run it unprepared".
-func (s *statements) get(ctx context.Context, on *sql.DB, query string) *sql.Stmt {
-	if st := s.peek(query); st != nil || !s.often(query) {
-		return st
+// get gives the prepared statement; one without st means "run it unprepared".
+func (s *statements) get(ctx context.Context, on *sql.DB, query string) prepared {
+	if p := s.peek(query); p.st != nil || !s.often(query) {
+		return p
 	}
-	st, err := on.PrepareContext(context.WithoutCancel(ctx), query)
+	text, order := positional(query)
+	st, err := on.PrepareContext(context.WithoutCancel(ctx), text)
 	if err != nil {
-		return nil // the direct run reports the fault
+		return prepared{} // the direct run reports the fault
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.m[query]; old != nil {
+	if old := s.m[query]; old.st != nil {
 		_ = st.Close()
 		return old
 	}
 	if s.m == nil {
-		s.m = map[string]*sql.Stmt{}
+		s.m = map[string]prepared{}
 	}
 	delete(s.seen, query)
-	s.m[query] = st
-	return st
+	s.m[query] = prepared{st, order}
+	return s.m[query]
 }
 
 // often counts a text and tells whether it is time to prepare it.
@@ -257,7 +267,7 @@ func (s *statements) often(query string) bool {
 	return s.seen[query] >= prepareAt
 }
 
-func (s *statements) peek(query string) *sql.Stmt {
+func (s *statements) peek(query string) prepared {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.m[query]
@@ -267,8 +277,8 @@ func (s *statements) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
-	for _, st := range s.m {
-		err = errors.Join(err, st.Close())
+	for _, p := range s.m {
+		err = errors.Join(err, p.st.Close())
 	}
 	s.m = nil
 	return err

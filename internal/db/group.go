@@ -13,7 +13,7 @@ type group struct {
 	d      *DB
 	ctx    context.Context // ends when the transaction took too long
 	sql    *sql.Tx
-	stmts  map[string]*sql.Stmt
+	stmts  map[string]prepared
 	wanted []string
 	items  []item
 	after  []func()
@@ -43,7 +43,7 @@ func (t turn) Value(key any) any {
 // tryGroup runs the functions and commits. clean false means that one failed after writing and everything was rolled back; err is trouble of the
 // transaction itself.
 func (d *DB) tryGroup(live []*waiter, savepoints bool) (clean bool, err error) {
-	g := &group{d: d, ctx: context.Background(), stmts: map[string]*sql.Stmt{}, locked: map[string]bool{}, many: len(live) > 1}
+	g := &group{d: d, ctx: context.Background(), stmts: map[string]prepared{}, locked: map[string]bool{}, many: len(live) > 1}
 	if d.engine == Postgres { // SQLite has busyTimeout, and a context that may end costs it a goroutine per statement
 		var cancel context.CancelFunc
 		g.ctx, cancel = context.WithTimeout(g.ctx, maxTransaction)
@@ -111,7 +111,7 @@ func (g *group) runOne(w *waiter, savepoint bool) (ok bool, err error) {
 	tx := &Tx{d: g.d, sql: g.sql, group: g}
 	w.later = false
 	w.err = call(ctx, w.fn, tx)
-	if tx.waits && !tx.dirty && tx.failed == nil {
+	if tx.waits && tx.failed == nil {
 		w.later, w.err = true, errLater
 	}
 	if w.err == nil && tx.failed != nil && g.d.engine == Postgres {

@@ -32,10 +32,12 @@ func (t *Tx) Exec(_ context.Context, query string, args ...any) (int64, error) {
 	t.dirty = true
 	var res sql.Result
 	var err error
-	if st := t.stmt(query); st != nil {
-		res, err = st.ExecContext(t.group.ctx, args...)
+	text, p := t.prepared(query)
+	args = arrange(p.order, args)
+	if p.st != nil {
+		res, err = p.st.ExecContext(t.group.ctx, args...)
 	} else {
-		res, err = t.sql.ExecContext(t.group.ctx, query, args...)
+		res, err = t.sql.ExecContext(t.group.ctx, text, args...)
 	}
 	if err != nil {
 		return 0, t.note(err)
@@ -56,10 +58,12 @@ func (t *Tx) Query(_ context.Context, query string, args ...any) (*sql.Rows, err
 	t.dirty = t.dirty || writes(query)
 	var rows *sql.Rows
 	var err error
-	if st := t.stmt(query); st != nil {
-		rows, err = st.QueryContext(t.group.ctx, args...)
+	text, p := t.prepared(query)
+	args = arrange(p.order, args)
+	if p.st != nil {
+		rows, err = p.st.QueryContext(t.group.ctx, args...)
 	} else {
-		rows, err = t.sql.QueryContext(t.group.ctx, query, args...)
+		rows, err = t.sql.QueryContext(t.group.ctx, text, args...)
 	}
 	return rows, t.note(err)
 }
@@ -68,31 +72,34 @@ func (t *Tx) Query(_ context.Context, query string, args ...any) (*sql.Rows, err
 func (t *Tx) QueryRow(_ context.Context, query string, args ...any) *sql.Row {
 	t.dirty = t.dirty || writes(query)
 	var row *sql.Row
-	if st := t.stmt(query); st != nil {
-		row = st.QueryRowContext(t.group.ctx, args...)
+	text, p := t.prepared(query)
+	args = arrange(p.order, args)
+	if p.st != nil {
+		row = p.st.QueryRowContext(t.group.ctx, args...)
 	} else {
-		row = t.sql.QueryRowContext(t.group.ctx, query, args...)
+		row = t.sql.QueryRowContext(t.group.ctx, text, args...)
 	}
 	_ = t.note(row.Err())
 	return row
 }
 
-// stmt gives the prepared statement within this transaction. SQLite has one write connection, which the transaction holds, so a new text is
-// run as it is first and prepared for the connection after the commit.
-func (t *Tx) stmt(query string) *sql.Stmt {
+// prepared gives the text to run and, for SQLite, its statement within this transaction. SQLite has one write connection, which the transaction holds, so a
+// new text is run as it is first and prepared for the connection after the commit.
+func (t *Tx) prepared(query string) (text string, p prepared) {
 	if t.d.engine != SQLite {
-		return nil
+		return query, prepared{}
 	}
-	if st := t.group.stmts[query]; st != nil {
-		return st
+	if p = t.group.stmts[query]; p.st != nil {
+		return "", p
 	}
-	if st := t.d.stmts.peek(query); st != nil {
-		bound := t.sql.StmtContext(t.group.ctx, st)
-		t.group.stmts[query] = bound
-		return bound
+	if p = t.d.stmts.peek(query); p.st != nil {
+		p.st = t.sql.StmtContext(t.group.ctx, p.st)
+		t.group.stmts[query] = p
+		return "", p
 	}
 	t.group.wanted = append(t.group.wanted, query)
-	return nil
+	text, p.order = positional(query)
+	return text, p
 }
 
 // writes tells a query that changes rows by its first word.
@@ -130,15 +137,17 @@ func (t *Tx) ForUpdate() string {
 // errLater is what a function gets that shall run in a later group.
 var errLater = errors.New("db: row is held by another transaction")
 
-// Lock locks a row that many transactions change, the same one for equal keys; query selects it by its key. A function that changes such rows locks them
-// before its first write. It is what lets functions share a transaction on PostgreSQL: each group holds the rows of all its functions, in any order, until
-// its commit, so a group never waits for a row while it holds others. Its function is put off instead, by an error that it must return, and runs again.
+// Lock locks a row that many transactions change, the same one for equal keys; query selects it by its key. A function that changes such rows had better
+// lock them before its first write, or its whole group may have to run again.
+//
+// It is what lets functions share a transaction on PostgreSQL: each group holds the rows of all its functions, in any order, until its commit, so a group
+// never waits for a row while it holds others. Its function is put off instead, by an error that it must return, and runs again.
 func (t *Tx) Lock(ctx context.Context, key, query string, args ...any) error {
 	if t.d.engine != Postgres || !t.group.many || t.group.locked[key] || slices.Contains(t.locked, key) {
 		return nil
 	}
 	query += " FOR UPDATE"
-	wait := t.group.first && len(t.locked) == 0 || t.dirty
+	wait := t.group.first && len(t.locked) == 0
 	if !wait {
 		query += " SKIP LOCKED"
 	}

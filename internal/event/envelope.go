@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 )
 
 // timeForm is the wire's dt: UTC with milliseconds (rest-conventions §6).
@@ -16,27 +17,36 @@ type rendered struct {
 	tail []byte // from `"created_on"` to the closing brace
 }
 
+// Members with a place of their own; the others stand after the payload.
+var (
+	early   = map[string]bool{"success": true, "command": true, "source_action": true, "test": true}
+	account = map[string]bool{"account": true}
+)
+
 func render(e Event) (rendered, error) {
 	var b bytes.Buffer
 	b.Grow(1024)
-	at := e.At.UTC().Format(timeForm)
-	fmt.Fprintf(&b, `"created_on":%q,"modified_on":%q,"timestamp":%q,"type":%q`, at, at, at, string(e.Type))
-	early := map[string]bool{"success": true, "command": true, "source_action": true, "test": true}
-	if err := members(&b, e.Members, early, true); err != nil {
-		return rendered{}, err
+	at := e.At.UTC().AppendFormat(make([]byte, 0, len(timeForm)), timeForm)
+	for i, name := range []string{`"created_on":"`, `","modified_on":"`, `","timestamp":"`} {
+		b.WriteString(name)
+		b.Write(at)
+		if i == 2 {
+			b.WriteByte('"')
+		}
 	}
-	if err := member(&b, "message", e.Message); err != nil {
-		return rendered{}, err
+	steps := []func() error{
+		func() error { return member(&b, "type", string(e.Type)) },
+		func() error { return members(&b, e.Members, early, true) },
+		func() error { return member(&b, "message", e.Message) },
+		func() error { return member(&b, "payload", e.Payload) },
+		func() error { return members(&b, e.Members, early, false) },
+		func() error { return member(&b, "ref_id", e.RefID) },
+		func() error { return members(&b, e.Members, account, true) },
 	}
-	if err := member(&b, "payload", e.Payload); err != nil {
-		return rendered{}, err
-	}
-	if err := members(&b, e.Members, early, false); err != nil {
-		return rendered{}, err
-	}
-	fmt.Fprintf(&b, `,"ref_id":%q`, e.RefID)
-	if err := members(&b, e.Members, map[string]bool{"account": true}, true); err != nil {
-		return rendered{}, err
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return rendered{}, err
+		}
 	}
 	b.WriteString(`,"delivery_report":[]}`)
 	row := Row{UUID: e.UUID, Account: e.Account, Type: string(e.Type), RefID: e.RefID, At: e.At.UTC().Truncate(time.Microsecond)}
@@ -64,6 +74,9 @@ func member(b *bytes.Buffer, name string, v any) error {
 	if raw, ok := v.(json.RawMessage); ok {
 		if len(raw) == 0 {
 			raw = json.RawMessage("null")
+		}
+		if !utf8.Valid(raw) { // PostgreSQL and websockets refuse it
+			raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
 		}
 		b.Write(raw)
 		return nil

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/db/dbtest"
@@ -127,6 +128,109 @@ func TestTrimAndCheck(t *testing.T) {
 		}
 		if err := l.Check(t.Context(), 6); !fault.Is(err, fault.NotFound) {
 			t.Fatal(err)
+		}
+	})
+}
+
+// TestNodesAppendInOneOrder: four nodes with many callers each; readers that poll see strictly growing cursors without a gap, and nothing comes late.
+func TestNodesAppendInOneOrder(t *testing.T) {
+	u := dbtest.PostgresURL(t)
+	const nodes, callers, each = 4, 40, 12
+	var logs []*event.Log
+	var dbs []*db.DB
+	for range nodes {
+		d, err := db.Open(t.Context(), db.Config{URL: u})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = d.Close() })
+		dbs, logs = append(dbs, d), append(logs, event.NewLog(event.Config{DB: d}))
+	}
+	var readers, writers sync.WaitGroup
+	for _, l := range logs {
+		readers.Go(func() {
+			for last := int64(0); last < nodes*callers*each; {
+				rows, err := l.Read(context.Background(), event.Query{After: last})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, r := range rows {
+					if r.Seq != last+1 {
+						t.Errorf("after %d comes %d", last, r.Seq)
+						return
+					}
+					last = r.Seq
+				}
+			}
+		})
+	}
+	for n, d := range dbs {
+		for c := range callers {
+			writers.Go(func() {
+				for i := range each {
+					err := d.Update(context.Background(), func(_ context.Context, tx *db.Tx) error {
+						if (n+c+i)%9 == 0 {
+							_ = logs[n].Append(tx, event.Event{Account: "a", Type: "t", RefID: "x"})
+							return errTakenBack
+						}
+						return logs[n].Append(tx, event.Event{Account: "a", Type: "t", RefID: "r"})
+					})
+					if errors.Is(err, errTakenBack) {
+						err = d.Update(context.Background(), func(_ context.Context, tx *db.Tx) error {
+							return logs[n].Append(tx, event.Event{Account: "a", Type: "t", RefID: "r"})
+						})
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	writers.Wait()
+	readers.Wait()
+}
+
+var errTakenBack = errors.New("taken back")
+
+// TestAnEventOfLongAgoDoesNotTakeNewerOnesWithIt when the log is trimmed.
+func TestAnEventOfLongAgoDoesNotTakeNewerOnesWithIt(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		l := event.NewLog(event.Config{DB: d})
+		now := time.Now()
+		for _, age := range []time.Duration{240, 240, 1, 240, 1} { // hours
+			if err := d.Update(t.Context(), func(_ context.Context, tx *db.Tx) error {
+				return l.Append(tx, event.Event{Account: "a", Type: "t", RefID: "r", At: now.Add(-age * time.Hour)})
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := l.Trim(t.Context(), now.Add(-7*24*time.Hour), 100); err != nil || n != 2 {
+			t.Fatal(n, err)
+		}
+		if n, err := l.Trim(t.Context(), now.Add(-7*24*time.Hour), 100); err != nil || n != 0 {
+			t.Fatal(n, err)
+		}
+		if _, removed, err := l.Head(t.Context()); err != nil || removed != 2 {
+			t.Fatal(removed, err)
+		}
+	})
+}
+
+// TestEnvelopeIsJSONWhateverItCarries: control characters, quotes and bytes that are no text.
+func TestEnvelopeIsJSONWhateverItCarries(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		l := event.NewLog(event.Config{DB: d})
+		err := d.Update(t.Context(), func(_ context.Context, tx *db.Tx) error {
+			return l.Append(tx, event.Event{UUID: "u", Account: "a", Type: "t", RefID: "r\x07\"é", Message: "\x01\xff", Payload: json.RawMessage("\"\xff\"")})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		row, err := l.Get(t.Context(), "a", "u")
+		if err != nil || !json.Valid(row.Body) || !utf8.Valid(row.Body) {
+			t.Fatalf("%q %v", row.Body, err)
 		}
 	})
 }

@@ -23,15 +23,12 @@ func takeCursors(ctx context.Context, tx *db.Tx, n int) (last int64, err error) 
 	return last, nil
 }
 
-// insertRows writes rows in chunks of few different sizes, so that their statements stay prepared.
+// insertRows writes rows in chunks, so that their statements stay prepared: SQLite keeps few, PostgreSQL is far away and gets as much as it can at once.
 func insertRows(ctx context.Context, tx *db.Tx, rows []Row) error {
 	for len(rows) > 0 {
-		n := 1
-		for _, size := range []int{64, 16, 4} {
-			if len(rows) >= size {
-				n = size
-				break
-			}
+		n := min(len(rows), 128)
+		if tx.Engine() == db.SQLite {
+			n = chunkOf(len(rows))
 		}
 		args := make([]any, 0, n*7)
 		for _, r := range rows[:n] {
@@ -43,6 +40,16 @@ func insertRows(ctx context.Context, tx *db.Tx, rows []Row) error {
 		rows = rows[n:]
 	}
 	return nil
+}
+
+// chunkOf gives the largest of a few sizes that fits.
+func chunkOf(rows int) int {
+	for _, size := range []int{64, 16, 4} {
+		if rows >= size {
+			return size
+		}
+	}
+	return 1
 }
 
 // Query chooses rows of the log, oldest first.
@@ -132,19 +139,52 @@ func (l *Log) Check(ctx context.Context, seq int64) error {
 	return nil
 }
 
-// Trim removes events older than a time, at most limit of them, and remembers how far.
+// Trim removes events older than a time from the beginning of the log, at most limit of them, and remembers how far. It stops at the first that is not
+// older: one that reports something of long ago must not take newer ones with it.
 func (l *Log) Trim(ctx context.Context, before time.Time, limit int) (removed int64, err error) {
 	err = l.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
-		var last sql.NullInt64
-		err := tx.QueryRow(ctx, "SELECT max(seq) FROM (SELECT seq FROM event WHERE created_on < $1 ORDER BY seq LIMIT $2) AS old", before.UnixMicro(), int64(limit)).Scan(&last)
-		if err != nil || !last.Valid {
+		removed = 0
+		last, err := oldPrefix(ctx, tx, before, limit)
+		if err != nil || last == 0 {
 			return err
 		}
-		if removed, err = tx.Exec(ctx, "DELETE FROM event WHERE seq <= $1", last.Int64); err != nil {
-			return err
+		if removed, err = tx.Exec(ctx, "DELETE FROM event WHERE seq <= $1", last); err != nil {
+			return fmt.Errorf("trim events: %w", err)
 		}
-		_, err = tx.Exec(ctx, "UPDATE event_head SET removed = $1 WHERE one = 1 AND removed < $1", last.Int64)
-		return err
+		tx.Collect(trimmer{}, last)
+		return nil
 	})
 	return removed, err
 }
+
+// oldPrefix gives the last of the oldest events that are older than a time; zero when the oldest is not.
+func oldPrefix(ctx context.Context, tx *db.Tx, before time.Time, limit int) (int64, error) {
+	var newest, firstYoung sql.NullInt64
+	err := tx.QueryRow(ctx, `SELECT max(seq), min(CASE WHEN created_on >= $1 THEN seq END)
+		FROM (SELECT seq, created_on FROM event ORDER BY seq`+db.Limit(limit, 0)+`) AS oldest`, before.UnixMicro()).Scan(&newest, &firstYoung)
+	if err != nil {
+		return 0, fmt.Errorf("trim events: %w", err)
+	}
+	if firstYoung.Valid {
+		return firstYoung.Int64 - 1, nil
+	}
+	return newest.Int64, nil
+}
+
+// trimmer notes how far the log was trimmed at the end of the transaction, where everybody meets the row of the head.
+type trimmer struct{}
+
+// Flush notes the highest place.
+func (trimmer) Flush(ctx context.Context, tx *db.Tx, items []any) error {
+	var last int64
+	for _, it := range items {
+		last = max(last, it.(int64))
+	}
+	if _, err := tx.Exec(ctx, "UPDATE event_head SET removed = $1 WHERE one = 1 AND removed < $1", last); err != nil {
+		return fmt.Errorf("trim events: %w", err)
+	}
+	return nil
+}
+
+// Committed has nothing to tell anybody.
+func (trimmer) Committed() {}

@@ -2,7 +2,7 @@
 //
 // The way of an outbound message, by file: sms_http.go decodes one of the documented bodies, send.go checks in the contract's order, pool.go chooses a
 // sender when none is named, and one transaction writes the hold, the row and the event (message_store.go). The row is its own queue entry: submit.go
-// claims due rows in batches (queue_store.go), keeps the order within a thread, hands them to a carrier's driver (carrier/), and settles. receipt.go
+// claims due rows in batches (queue_store.go), keeps the order within a thread and hands them to a carrier's driver (carrier/); result.go settles. receipt.go
 // matches receipts, early ones included. An inbound message comes through Inbound (inbound.go), where consent words act (words.go, optout.go).
 // view.go renders a message once for events, callbacks and answers; profile.go and campaign.go are what messages are sent under.
 //

@@ -18,6 +18,11 @@ func jointRef(c *gsm.Concat) string {
 
 // insertFragment keeps a segment and tells whether it is the first one of its message; a double changes nothing.
 func insertFragment(ctx context.Context, tx *db.Tx, joint string, in carrier.Inbound, now time.Time) (first bool, err error) {
+	if tx.Engine() == db.Postgres { // two segments at the same time must see each other
+		if _, err := tx.Exec(ctx, "UPDATE sms_gate SET claims = claims + 1 WHERE one = 1"); err != nil {
+			return false, fmt.Errorf("keep segment: %w", err)
+		}
+	}
 	var before int
 	if err := tx.QueryRow(ctx, "SELECT count(*) FROM sms_fragment WHERE joint = $1", joint).Scan(&before); err != nil {
 		return false, fmt.Errorf("segments of an inbound message: %w", err)

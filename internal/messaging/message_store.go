@@ -30,26 +30,20 @@ func messageArgs(args []any, m *Message) []any {
 		db.Text(m.Error), db.Text(m.Meta), db.Text(m.Context), db.At(m.Due), db.At(m.Expires), int64(m.Attempt), db.Text(m.Link), db.Text(m.Ref))
 }
 
-// insertMessages writes rows in chunks of few different sizes, so that their statements stay prepared.
+var insertSQL = untyped("INSERT INTO sms ("+messageColumns+") VALUES ", messageWidth)
+
+// insertMessages writes rows, many with one statement.
 func insertMessages(ctx context.Context, tx *db.Tx, list []*Message) error {
-	for len(list) > 0 {
-		n := 1
-		for _, size := range []int{64, 16, 4} {
-			if len(list) >= size {
-				n = size
-				break
-			}
-		}
-		args := make([]any, 0, n*messageWidth)
-		for _, m := range list[:n] {
+	return chunks(list, func(some []*Message) error {
+		args := make([]any, 0, len(some)*messageWidth)
+		for _, m := range some {
 			args = messageArgs(args, m)
 		}
-		if _, err := tx.Exec(ctx, "INSERT INTO sms ("+messageColumns+") VALUES "+db.Values(n, messageWidth), args...); err != nil {
+		if _, err := tx.Exec(ctx, insertSQL[len(some)], args...); err != nil {
 			return fmt.Errorf("insert messages: %w", err)
 		}
-		list = list[n:]
-	}
-	return nil
+		return nil
+	})
 }
 
 func scanMessage(scan func(...any) error) (*Message, error) {

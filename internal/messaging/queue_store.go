@@ -10,8 +10,8 @@ import (
 	"github.com/opentact/opentact/internal/db"
 )
 
-// claim takes up to n due messages into this node's hands. A message waits for all older ones of its thread: those in somebody's hands or put off have a later
-// due_on, those that are due come before it in this batch.
+// claim takes up to n due messages into this node's hands, oldest first. A message waits for all older ones of its thread: those in somebody's hands or put
+// off are not due, and those that are due come before it in this batch.
 func claim(ctx context.Context, tx *db.Tx, node string, now time.Time, n int) ([]*Message, error) {
 	if tx.Engine() == db.Postgres {
 		if _, err := tx.Exec(ctx, "UPDATE sms_gate SET claims = claims + 1 WHERE one = 1"); err != nil {
@@ -20,8 +20,8 @@ func claim(ctx context.Context, tx *db.Tx, node string, now time.Time, n int) ([
 	}
 	return collect(ctx, tx, `UPDATE sms SET state = 'sending', due_on = $1, node = $2 WHERE uuid IN (
 		SELECT j.uuid FROM sms AS j WHERE j.due_on <= $3
-		AND NOT EXISTS (SELECT 1 FROM sms AS e WHERE e.thread = j.thread AND e.due_on IS NOT NULL AND e.uuid < j.uuid AND e.due_on > j.due_on)
-		ORDER BY j.due_on, j.uuid`+db.Limit(n, 0)+`) RETURNING `+messageColumns,
+		AND NOT EXISTS (SELECT 1 FROM sms AS e WHERE e.thread = j.thread AND e.due_on IS NOT NULL AND e.uuid < j.uuid AND e.due_on > $3)
+		ORDER BY j.uuid`+db.Limit(n, 0)+`) RETURNING `+messageColumns,
 		now.Add(submitLease).UnixMicro(), node, now.UnixMicro())
 }
 
@@ -47,7 +47,7 @@ func nextDue(ctx context.Context, q db.Querier) (time.Time, error) {
 func chunks[T any](list []T, fn func([]T) error) error {
 	for len(list) > 0 {
 		n := 1
-		for _, size := range []int{64, 16, 4} {
+		for _, size := range chunkSizes {
 			if len(list) >= size {
 				n = size
 				break
@@ -61,25 +61,45 @@ func chunks[T any](list []T, fn func([]T) error) error {
 	return nil
 }
 
-// typedValues is db.Values whose parameters have their SQL types: PostgreSQL cannot guess them in a joined list.
-func typedValues(rows int, types ...string) string {
-	var b strings.Builder
-	n := 0
-	for r := range rows {
-		if r > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteByte('(')
-		for c, t := range types {
-			if c > 0 {
+// chunkSizes are the lengths of the pieces that chunks makes.
+var chunkSizes = []int{64, 16, 4, 1}
+
+// texts are the statements of one question for each length of a piece.
+type texts map[int]string
+
+// typed makes the statements whose list of values stands between head and tail. The parameters have their SQL types: PostgreSQL cannot guess them in a
+// joined list.
+func typed(head, tail string, types ...string) texts {
+	out := texts{}
+	for _, size := range chunkSizes {
+		var b strings.Builder
+		b.WriteString(head)
+		for r := range size {
+			if r > 0 {
 				b.WriteByte(',')
 			}
-			n++
-			fmt.Fprintf(&b, "CAST($%d AS %s)", n, t)
+			b.WriteByte('(')
+			for c, t := range types {
+				if c > 0 {
+					b.WriteByte(',')
+				}
+				fmt.Fprintf(&b, "CAST($%d AS %s)", r*len(types)+c+1, t)
+			}
+			b.WriteByte(')')
 		}
-		b.WriteByte(')')
+		b.WriteString(tail)
+		out[size] = b.String()
 	}
-	return b.String()
+	return out
+}
+
+// untyped makes the statements of inserts, whose columns give the types.
+func untyped(head string, columns int) texts {
+	out := texts{}
+	for _, size := range chunkSizes {
+		out[size] = head + db.Values(size, columns)
+	}
+	return out
 }
 
 // returned collects the uuids that a statement touched.
@@ -99,6 +119,11 @@ func returned(ctx context.Context, tx *db.Tx, into map[string]bool, query string
 	return rows.Err()
 }
 
+var handledSQL = typed(`UPDATE sms SET state = v.column2, due_on = v.column3, attempt = v.column4, reason = v.column5, error = v.column6, reference_id = v.column7,
+	link = v.column8, ref = v.column9, sent_on = v.column10, modified_on = v.column11, price = v.column12, node = NULL FROM (VALUES `,
+	`) AS v WHERE sms.uuid = v.column1 AND sms.state = 'sending' AND sms.node = v.column13 RETURNING sms.uuid`,
+	"TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "TEXT")
+
 // saveHandled writes what became of messages that this node had in hand, and tells which of them it still had.
 func saveHandled(ctx context.Context, tx *db.Tx, node string, list []*Message) (map[string]bool, error) {
 	touched := make(map[string]bool, len(list))
@@ -108,10 +133,7 @@ func saveHandled(ctx context.Context, tx *db.Tx, node string, list []*Message) (
 			args = append(args, m.ID, m.State, db.At(m.Due), int64(m.Attempt), db.Text(m.Reason), db.Text(m.Error), db.Text(m.ReferenceID), db.Text(m.Link), db.Text(m.Ref),
 				db.At(m.Sent), db.At(m.Modified), int64(m.Price), node)
 		}
-		err := returned(ctx, tx, touched, `UPDATE sms SET state = v.column2, due_on = v.column3, attempt = v.column4, reason = v.column5, error = v.column6, reference_id = v.column7,
-			link = v.column8, ref = v.column9, sent_on = v.column10, modified_on = v.column11, price = v.column12, node = NULL
-			FROM (VALUES `+typedValues(len(part), "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "TEXT")+`) AS v
-			WHERE sms.uuid = v.column1 AND sms.state = 'sending' AND sms.node = v.column13 RETURNING sms.uuid`, args...)
+		err := returned(ctx, tx, touched, handledSQL[len(part)], args...)
 		if err != nil {
 			return fmt.Errorf("save results: %w", err)
 		}

@@ -85,6 +85,10 @@ func deliverPart(ctx context.Context, tx *db.Tx, ref, sms string) (whole bool, e
 	return left == 0, nil
 }
 
+var receiptSQL = typed(`UPDATE sms SET state = v.column2, delivered = v.column3, delivered_on = v.column4, reason = v.column5, error = v.column6, operator = v.column7,
+	modified_on = v.column8 FROM (VALUES `, `) AS v WHERE sms.uuid = v.column1 AND sms.state = 'success' AND NOT sms.delivered RETURNING sms.uuid`,
+	"TEXT", "TEXT", "BOOLEAN", "BIGINT", "TEXT", "TEXT", "TEXT", "BIGINT")
+
 // saveReceipts writes what receipts changed, and tells which messages were still open.
 func saveReceipts(ctx context.Context, tx *db.Tx, list []*Message) (map[string]bool, error) {
 	touched := make(map[string]bool, len(list))
@@ -93,9 +97,7 @@ func saveReceipts(ctx context.Context, tx *db.Tx, list []*Message) (map[string]b
 		for _, m := range some {
 			args = append(args, m.ID, m.State, m.Delivered, db.At(m.DeliveredOn), db.Text(m.Reason), db.Text(m.Error), db.Text(m.Operator), db.At(m.Modified))
 		}
-		err := returned(ctx, tx, touched, `UPDATE sms SET state = v.column2, delivered = v.column3, delivered_on = v.column4, reason = v.column5, error = v.column6, operator = v.column7,
-			modified_on = v.column8 FROM (VALUES `+typedValues(len(some), "TEXT", "TEXT", "BOOLEAN", "BIGINT", "TEXT", "TEXT", "TEXT", "BIGINT")+`) AS v
-			WHERE sms.uuid = v.column1 AND sms.state = 'success' AND NOT sms.delivered RETURNING sms.uuid`, args...)
+		err := returned(ctx, tx, touched, receiptSQL[len(some)], args...)
 		if err != nil {
 			return fmt.Errorf("save receipts: %w", err)
 		}

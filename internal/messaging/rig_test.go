@@ -106,10 +106,12 @@ func build(t testing.TB, d *db.DB, o options) *rig {
 	}
 	r.numbers.Bind(views{r.sms}, r.sms)
 	r.acc.Attach(account.Parts{Balances: r.billing, Credit: r.billing, Profiles: r.sms})
-	r.acc.OnAccount(func(ctx context.Context, tx *db.Tx, id string, _ account.Level) error { return r.billing.Open(ctx, tx, id) })
+	r.acc.OnAccount(func(ctx context.Context, tx *db.Tx, id string, _ account.Level) error {
+		return r.billing.Open(ctx, tx, id)
+	})
 	r.acc.OnAccount(r.sms.OnAccount)
 	r.api = httpapi.New(httpapi.Options{Logger: logger, Auth: httpapi.AuthFunc(func(context.Context, httpapi.Credentials, string) (httpapi.Identity, error) {
-		return httpapi.Identity{Account: r.account, User: r.user, Role: httpapi.RoleUser, Unlimited: true}, nil
+		return httpapi.Identity{Account: r.account, User: r.user, Role: httpapi.RoleAdmin, Unlimited: true}, nil
 	})})
 	r.sms.Routes(r.api)
 	r.numbers.Routes(r.api)
@@ -128,13 +130,15 @@ func (r *rig) seed() {
 	r.t.Helper()
 	ctx := context.Background()
 	if err := r.d.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
-		if err := r.billing.SeedPlans(ctx, tx); err != nil {
-			return err
-		}
-		return r.numbers.Seed(ctx, tx)
+		return r.billing.SeedPlans(ctx, tx)
 	}); err != nil {
 		r.t.Fatal(err)
 	}
+	var tns []any
+	for i := range 60 {
+		tns = append(tns, map[string]any{"tn": fmt.Sprintf("1212233%04d", i), "province": "NY"}, map[string]any{"tn": fmt.Sprintf("1512233%04d", i), "province": "TX"})
+	}
+	r.do("POST", "/rest/admin/tn", map[string]any{"tns": tns, "profile": billing.DefaultPlan}, 200)
 	r.account, r.user = r.newAccount()
 }
 

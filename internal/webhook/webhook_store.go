@@ -49,7 +49,7 @@ func timeoutMS(d time.Duration) int64 {
 // tried, and those whose time to block is not over.
 func (s *Service) claim(ctx context.Context, tx *db.Tx, n int, now time.Time) ([]*delivery, error) {
 	rows, err := tx.Query(ctx, `UPDATE webhook_delivery SET owner = $1, due_on = $2, tries = tries + 1,
-		block_until = COALESCE(block_until, CASE WHEN schedule = 'app' THEN $3 ELSE $4 END) WHERE uuid IN (
+		block_until = COALESCE(block_until, CASE WHEN schedule = 'app' THEN CAST($3 AS BIGINT) ELSE CAST($4 AS BIGINT) END) WHERE uuid IN (
 		SELECT j.uuid FROM webhook_delivery AS j WHERE j.due_on <= $5 AND NOT EXISTS (SELECT 1 FROM webhook_delivery AS e WHERE e.ord = j.ord AND e.due_on IS NOT NULL
 			AND e.uuid < j.uuid AND (e.block_until IS NULL OR e.block_until > $5))
 		ORDER BY j.due_on, j.uuid`+db.Limit(n, 0)+tx.SkipLocked()+`)

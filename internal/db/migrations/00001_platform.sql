@@ -18,7 +18,6 @@ CREATE TABLE event (
 );
 CREATE INDEX event_account ON event (account, seq);
 CREATE INDEX event_ref ON event (ref_id, seq);
-CREATE INDEX event_created ON event (created_on);
 
 -- Named readers of the log remember how far they came.
 CREATE TABLE event_cursor (

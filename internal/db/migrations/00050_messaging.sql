@@ -109,7 +109,7 @@ CREATE TABLE sms (
   CHECK (NOT delivered OR state = 'success')
 );
 CREATE INDEX sms_account ON sms (account, uuid);
-CREATE INDEX sms_due ON sms (due_on, account) WHERE due_on IS NOT NULL;
+CREATE INDEX sms_due ON sms (uuid, due_on, account) WHERE due_on IS NOT NULL;
 CREATE INDEX sms_thread_due ON sms (thread, uuid) WHERE due_on IS NOT NULL;
 CREATE INDEX sms_ref ON sms (ref) WHERE ref IS NOT NULL;
 CREATE INDEX sms_parent ON sms (parent) WHERE parent IS NOT NULL;

@@ -1,4 +1,3 @@
-// Package carriertest is the suite that each carrier driver must pass.
 package carriertest
 
 import (

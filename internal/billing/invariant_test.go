@@ -1,0 +1,146 @@
+package billing_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/opentact/opentact/internal/billing"
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/db/dbtest"
+	"github.com/opentact/opentact/internal/fault"
+	"github.com/opentact/opentact/internal/ident"
+	"github.com/opentact/opentact/internal/money"
+)
+
+// money of one account as the books have it.
+type books struct{ balance, credit, reserved, entries, holds int64 }
+
+func readBooks(t interface{ Fatal(...any) }, d *db.DB, account string) books {
+	var b books
+	err := d.Read().QueryRow(context.Background(), `SELECT balance, credit_limit, reserved,
+		(SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM ledger WHERE account = $1), (SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM hold WHERE account = $1)
+		FROM balance WHERE account = $1`, account).Scan(&b.balance, &b.credit, &b.reserved, &b.entries, &b.holds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b books) check(t interface{ Fatalf(string, ...any) }) {
+	if b.balance != b.entries || b.reserved != b.holds || b.balance+b.credit-b.reserved < 0 {
+		t.Fatalf("books do not add up: %+v", b)
+	}
+}
+
+// TestBooksAddUpAfterAnySequence runs random sequences of every path that moves money against a model.
+func TestBooksAddUpAfterAnySequence(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		rapid.Check(t, func(t *rapid.T) {
+			now := time.Unix(1_800_000_000, 0)
+			s := billing.New(billing.Config{DB: d, OpeningCredit: money.MustParse("1"), Now: func() time.Time { return now }})
+			account := ident.New()
+			do := func(fn func(ctx context.Context, tx *db.Tx) error) {
+				t.Helper()
+				if err := d.Update(context.Background(), fn); err != nil && !fault.Is(err, fault.Balance) && !fault.Is(err, fault.Conflict) && !fault.Is(err, fault.Validation) {
+					t.Fatal(err)
+				}
+			}
+			do(func(ctx context.Context, tx *db.Tx) error { return s.Open(ctx, tx, account) })
+			amount := rapid.Int64Range(0, 1_500_000)
+			id := rapid.Map(rapid.IntRange(0, 4), func(n int) string { return fmt.Sprint(account, n) })
+			until := rapid.Map(rapid.IntRange(0, 120), func(n int) time.Time { return now.Add(time.Duration(n) * time.Second) })
+			entry := func(a int64) billing.Entry {
+				return billing.Entry{Account: account, Amount: money.Amount(a), RefType: "adjustment", Action: "adjustment"}
+			}
+			t.Repeat(map[string]func(*rapid.T){
+				"post": func(t *rapid.T) {
+					a := rapid.Int64Range(-1_500_000, 1_500_000).Draw(t, "amount")
+					do(func(ctx context.Context, tx *db.Tx) error { _, err := s.Post(ctx, tx, entry(a)); return err })
+				},
+				"hold": func(t *rapid.T) {
+					h := billing.Hold{ID: id.Draw(t, "id"), Account: account, Kind: "call", Amount: money.Amount(amount.Draw(t, "amount")), Expires: until.Draw(t, "until")}
+					do(func(ctx context.Context, tx *db.Tx) error { return s.Hold(ctx, tx, h) })
+				},
+				"extend": func(t *rapid.T) {
+					h := billing.Hold{ID: id.Draw(t, "id"), Account: account, Kind: "call", Amount: money.Amount(amount.Draw(t, "amount")), Expires: until.Draw(t, "until")}
+					do(func(ctx context.Context, tx *db.Tx) error { return s.Extend(ctx, tx, h) })
+				},
+				"settle": func(t *rapid.T) { // also of holds that never were, or that expired
+					h, a := id.Draw(t, "id"), amount.Draw(t, "amount")
+					before := readBooks(t, d, account)
+					var got billing.Transaction
+					do(func(ctx context.Context, tx *db.Tx) (err error) {
+						got, err = s.Settle(ctx, tx, h, entry(-a))
+						return err
+					})
+					after := readBooks(t, d, account)
+					if charged := before.balance - after.balance; charged != -int64(got.Amount) || charged > a || charged < 0 {
+						t.Fatalf("asked %d, charged %d, told %d", a, charged, got.Amount)
+					}
+				},
+				"release": func(t *rapid.T) {
+					h := id.Draw(t, "id")
+					do(func(ctx context.Context, tx *db.Tx) error { return s.Release(ctx, tx, h) })
+				},
+				"credit limit": func(t *rapid.T) {
+					a := amount.Draw(t, "limit")
+					do(func(ctx context.Context, tx *db.Tx) error { return s.SetCreditLimit(ctx, tx, account, money.Amount(a)) })
+				},
+				"expire": func(t *rapid.T) {
+					now = now.Add(time.Duration(rapid.IntRange(0, 60).Draw(t, "seconds")) * time.Second)
+					if _, err := s.ExpireHolds(context.Background(), 3); err != nil {
+						t.Fatal(err)
+					}
+				},
+				"": func(t *rapid.T) { readBooks(t, d, account).check(t) },
+			})
+		})
+	})
+}
+
+// TestParallelSettlementsBeyondTheBalanceStayExact: charges above what is there meet each other, expiring holds and extensions on several accounts.
+func TestParallelSettlementsBeyondTheBalanceStayExact(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		s := billing.New(billing.Config{DB: d, OpeningCredit: money.MustParse("1")})
+		var accounts []string
+		for range 8 {
+			_, a := opened(t, d, "1")
+			accounts = append(accounts, a)
+		}
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range 480 {
+			account := accounts[i*5%len(accounts)]
+			wg.Go(func() {
+				hold := billing.Hold{ID: fmt.Sprint("h", i%96), Account: account, Kind: "call", Amount: money.MustParse("0.02"), Expires: start.Add(time.Duration(i%2)*time.Hour - time.Minute)}
+				err := d.Update(context.Background(), func(ctx context.Context, tx *db.Tx) error {
+					switch i % 3 {
+					case 0:
+						return s.Hold(ctx, tx, hold)
+					case 1:
+						return s.Extend(ctx, tx, hold)
+					}
+					_, err := s.Settle(ctx, tx, hold.ID, billing.Entry{Account: account, Amount: money.MustParse("-0.09"), RefType: "voice_outgoing", Action: "voice_charge_out"})
+					return err
+				})
+				if err != nil && !fault.Is(err, fault.Balance) && !fault.Is(err, fault.Conflict) {
+					t.Error(err)
+				}
+				if i%16 == 0 {
+					if _, err := s.ExpireHolds(context.Background(), 5); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for _, a := range accounts {
+			readBooks(t, d, a).check(t)
+		}
+	})
+}

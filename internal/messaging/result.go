@@ -1,0 +1,260 @@
+package messaging
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opentact/opentact/internal/billing"
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/fault"
+	"github.com/opentact/opentact/internal/messaging/carrier"
+)
+
+// saveResults writes what came of a batch: states, charges, events, callbacks, and receipts that were early.
+func (s *Service) saveResults(ctx context.Context, tx *db.Tx, claimed []*Message, results map[string]result) error {
+	list := make([]*Message, len(claimed))
+	var segments []part
+	for i, old := range claimed {
+		m := *old // this function may run again
+		list[i] = &m
+		segments = append(segments, s.apply(&m, results[m.ID])...)
+	}
+	if err := insertParts(ctx, tx, segments); err != nil {
+		return err
+	}
+	touched, err := saveHandled(ctx, tx, s.node, list)
+	if err != nil {
+		return err
+	}
+	list = filter(list, func(m *Message) bool { return touched[m.ID] })
+	if err := s.settle(ctx, tx, list); err != nil {
+		return err
+	}
+	var sent, ended []*Message
+	for _, m := range list {
+		switch m.State {
+		case Success:
+			sent = append(sent, m)
+			ended = append(ended, m)
+			err = s.announce(ctx, tx, m, nil, smsSent)
+		case Failed:
+			ended = append(ended, m)
+			err = s.announce(ctx, tx, m, nil, smsSendFails)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.itemsDone(ctx, tx, ended); err != nil {
+		return err
+	}
+	if err := s.noteContacts(ctx, tx, sent); err != nil {
+		return err
+	}
+	tx.After(func() { s.stats.Sent.Add(int64(len(sent))) })
+	return s.unpark(ctx, tx, sent, segments)
+}
+
+// apply changes a message by its result and gives its segments when there are several.
+func (s *Service) apply(m *Message, r result) []part {
+	now := s.now()
+	m.Modified = now
+	switch {
+	case r.wait > 0 || r.Err == carrier.ErrBehind:
+		m.State, m.Due = Created, now.Add(r.wait)
+		return nil
+	case r.Err == nil:
+		m.State, m.Sent, m.Due, m.Link = Success, now, time.Time{}, r.link
+		m.Reason = "[SMSO][" + m.ID + "]: tn: " + m.From + ", sms_campaign: " + m.Campaign + ", sending..."
+		m.ReferenceID, m.Ref = r.ID, s.ref(r.link, r.ID)
+		return s.partsOf(m, r)
+	}
+	refusal := carrier.RefusalOf(r.Err)
+	if refusal.Kind == carrier.Permanent {
+		segments := s.partsOf(m, r)
+		m.fail(refusal.Code, refusal.Reason)
+		if m.Error == "" {
+			m.Error = "carrier_rejected"
+		}
+		if n := len(r.Parts); n > 0 && m.Segments > 0 { // the taken segments are charged
+			price, err := m.Price.MulDiv(int64(n), int64(m.Segments))
+			if err == nil {
+				m.Price, m.Sent, m.Link = price, now, r.link
+			}
+		}
+		return segments
+	}
+	wait := refusal.RetryAfter
+	if wait <= 0 {
+		wait = retryAfter[min(m.Attempt, len(retryAfter)-1)]
+	}
+	m.Attempt++
+	m.State, m.Reason, m.Due = Created, refusal.Reason, now.Add(wait)
+	if m.Due.After(m.Expires) {
+		m.Due = m.Expires
+	}
+	return nil
+}
+
+func (s *Service) partsOf(m *Message, r result) []part {
+	if len(r.Parts) < 2 {
+		return nil
+	}
+	m.Ref = ""
+	out := make([]part, len(r.Parts))
+	for i, id := range r.Parts {
+		out[i] = part{s.ref(r.link, id), m.ID}
+	}
+	return out
+}
+
+// settle charges what was handed over and frees the money of what failed; accounts in one order, so that nodes do not wait for each other in a circle.
+func (s *Service) settle(ctx context.Context, tx *db.Tx, list []*Message) error {
+	ordered := slices.Clone(list)
+	slices.SortStableFunc(ordered, func(a, b *Message) int { return strings.Compare(a.Account, b.Account) })
+	moved := ""
+	for _, m := range ordered {
+		var err error
+		switch {
+		case m.State == Success || m.State == Failed && !m.Sent.IsZero():
+			_, err = s.billing.Settle(ctx, tx, m.ID, billing.Entry{
+				Account: m.Account, Amount: -m.Price, RefType: "sms_outgoing", RefUUID: m.ID, Action: "sms_per_send", Description: "SMS to " + m.To, At: m.Modified})
+		case m.State == Failed:
+			err = s.billing.Release(ctx, tx, m.ID)
+		default:
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if moved != "" && moved != m.Account {
+			err = s.renewOwner(ctx, tx, moved)
+		}
+		if moved = m.Account; err != nil {
+			return err
+		}
+	}
+	if moved == "" {
+		return nil
+	}
+	return s.renewOwner(ctx, tx, moved)
+}
+
+// noteContacts remembers who talked with whom, for profiles with sticky senders.
+func (s *Service) noteContacts(ctx context.Context, tx *db.Tx, list []*Message) error {
+	for _, m := range list {
+		if err := s.noteContact(ctx, tx, m, m.To, m.From); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) noteContact(ctx context.Context, tx *db.Tx, m *Message, far, near string) error {
+	p, err := s.cachedProfile(ctx, m.Account, m.Profile)
+	if err != nil || p == nil || !p.Sticky {
+		return err
+	}
+	return saveContact(ctx, tx, p.ID, far, near, m.Modified)
+}
+
+// itemsDone tells the requests of messages that left the queue: a request for one recipient ends with its message, a bulk one with its last.
+func (s *Service) itemsDone(ctx context.Context, tx *db.Tx, list []*Message) error {
+	finished := map[string][]*Message{}
+	var parents []string
+	for _, m := range list {
+		if m.Parent == "" {
+			continue
+		}
+		if finished[m.Parent] == nil {
+			parents = append(parents, m.Parent)
+		}
+		finished[m.Parent] = append(finished[m.Parent], m)
+	}
+	slices.Sort(parents)
+	for _, id := range parents {
+		req, err := lockParent(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if req.Bulk() {
+			err = s.bulkDone(ctx, tx, req, len(finished[id]))
+		} else {
+			err = s.requestDone(ctx, tx, req, finished[id][0])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) requestDone(ctx context.Context, tx *db.Tx, req, m *Message) error {
+	req.State, req.Reason, req.Error, req.Sent, req.Price, req.Modified = m.State, m.Reason, m.Error, m.Sent, m.Price, m.Modified
+	if err := updateParent(ctx, tx, req); err != nil {
+		return err
+	}
+	trigger := ""
+	if req.State == Failed {
+		trigger = smsSendFails
+	}
+	return s.announce(ctx, tx, req, m, trigger)
+}
+
+// bulkDone writes an event for each hundred finished messages and at the end.
+func (s *Service) bulkDone(ctx context.Context, tx *db.Tx, req *Message, n int) error {
+	c, err := countStates(ctx, tx, req.ID)
+	if err != nil {
+		return err
+	}
+	trigger := ""
+	switch {
+	case req.State != Created:
+		return nil
+	case c.done() == c.Total:
+		req.State, req.Modified = Success, s.now()
+		if c.Success == 0 {
+			req.State, req.Reason, trigger = Failed, "No message was sent", smsSendFails
+		}
+		if err := updateParent(ctx, tx, req); err != nil {
+			return err
+		}
+	case c.done()/100 == (c.done()-n)/100:
+		return nil
+	}
+	return s.announce(ctx, tx, req, nil, trigger)
+}
+
+// Cancel fails a message that still waits, or all waiting messages of a bulk request; fault.Conflict when nothing waits any more.
+func (s *Service) Cancel(ctx context.Context, account, id string) (*Message, error) {
+	var m *Message
+	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+		var err error
+		if m, err = loadMessage(ctx, tx, account, id, Outbound, Requests); err != nil {
+			return err
+		}
+		gone, err := cancel(ctx, tx, id, s.now())
+		if err != nil {
+			return err
+		}
+		if len(gone) == 0 {
+			return fault.Newf(fault.Conflict, "SMS was handed over already")
+		}
+		if err := s.settle(ctx, tx, gone); err != nil {
+			return err
+		}
+		for _, g := range gone {
+			if err := s.announce(ctx, tx, g, nil, smsSendFails); err != nil {
+				return err
+			}
+		}
+		if err := s.itemsDone(ctx, tx, gone); err != nil {
+			return err
+		}
+		m, err = loadMessage(ctx, tx, account, id)
+		return err
+	})
+	return m, err
+}
