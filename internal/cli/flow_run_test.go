@@ -41,7 +41,8 @@ func TestTypedKeysChooseTheBlock(t *testing.T) {
 
 func TestCallerHangsUpByTypingH(t *testing.T) {
 	r := runFlow(t, `<Response><Answer/><Pause length="600000"/></Response>`, "h\n")
-	if r.code != 0 || !strings.Contains(r.out, "failed Pause[1]: Hangup") || !strings.HasSuffix(r.out, "the caller hung up\n") {
+	// The key may come before the pause begins; what counts is that ten minutes are not waited for.
+	if r.code != 0 || strings.Contains(r.out, "ok     Pause") || !strings.HasSuffix(r.out, "the caller hung up\n") {
 		t.Errorf("%+v", r)
 	}
 }

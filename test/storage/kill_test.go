@@ -1,4 +1,4 @@
-package jobs_test
+package storage_test
 
 import (
 	"bufio"
@@ -182,4 +182,19 @@ func names(t *testing.T, d *db.DB, query string) map[string]bool {
 		out[s] = true
 	}
 	return out
+}
+
+// running runs jobs until the test ends.
+func running(t *testing.T, r *jobs.Runner) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- r.Run(ctx, func() { close(ready) }) }()
+	<-ready
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
