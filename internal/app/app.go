@@ -62,7 +62,7 @@ func New(ctx context.Context, cfg config.Config, b Build, out io.Writer, log *sl
 // assemble makes the parts in the order of their ranks.
 func (a *App) assemble(ctx context.Context) (err error) {
 	a.metrics = obs.NewMetrics(obs.ReadBuild(a.build.Version))
-	if a.bus, err = bus.Open(bus.Options{URL: a.cfg.Bus, Name: nodeName(), Logger: a.log}); err != nil {
+	if a.bus, err = bus.Open(bus.Options{URL: a.cfg.Bus, Name: "opentact", Logger: a.log}); err != nil {
 		return fmt.Errorf("bus: %w", err)
 	}
 	if a.ln, err = net.Listen("tcp", a.cfg.HTTPAddr); err != nil {

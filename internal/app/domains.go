@@ -2,8 +2,11 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/opentact/opentact/internal/account"
 	"github.com/opentact/opentact/internal/billing"
@@ -11,6 +14,7 @@ import (
 	"github.com/opentact/opentact/internal/config"
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/event"
+	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/jobs"
 	"github.com/opentact/opentact/internal/money"
 	"github.com/opentact/opentact/internal/number"
@@ -19,6 +23,7 @@ import (
 
 // domains are the parts that live in the database, in the order in which they lean on each other.
 type domains struct {
+	node     string
 	events   *event.Log
 	jobs     *jobs.Runner
 	accounts *account.Service
@@ -31,13 +36,16 @@ type domains struct {
 // newDomains makes them without starting anything; b is nil where no server runs.
 func newDomains(cfg config.Config, d *db.DB, b *bus.Bus, log *slog.Logger) (*domains, error) {
 	m := &domains{}
+	var err error
+	if m.node, err = nodeName(cfg.Data); err != nil {
+		return nil, err
+	}
 	logs := event.Config{DB: d, Logger: log}
 	if b != nil {
 		logs.Nudger = b
 	}
 	m.events = event.NewLog(logs)
-	m.jobs = jobs.NewRunner(jobs.Config{DB: d, Node: nodeName(), Logger: log})
-	var err error
+	m.jobs = jobs.NewRunner(jobs.Config{DB: d, Node: m.node, Logger: log})
 	if m.accounts, err = account.New(account.Config{DB: d, Logger: log, Domain: cfg.Domain, Sandbox: cfg.Sandbox, ObjectURL: cfg.APIURL + "/object"}); err != nil {
 		return nil, err
 	}
@@ -54,13 +62,21 @@ func newDomains(cfg config.Config, d *db.DB, b *bus.Bus, log *slog.Logger) (*dom
 	return m, m.build(cfg, d, log)
 }
 
-// nodeName is stable over restarts, so that a node takes back what it had leased.
-func nodeName() string {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		name = "node"
+// nodeName is this server's own: kept in its data directory, so that it is stable over restarts, by which it takes back what it had leased, and differs between
+// two servers on one machine.
+func nodeName(data string) (string, error) {
+	path := filepath.Join(data, "node")
+	if b, err := os.ReadFile(path); err == nil && ident.Valid(strings.TrimSpace(string(b))) {
+		return strings.TrimSpace(string(b)), nil
 	}
-	return name
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	name := ident.New()
+	if err := os.WriteFile(path, []byte(name+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("name of this node: %w", err)
+	}
+	return name, nil
 }
 
 // seed makes what a new installation starts with: price plans, and the sandbox's numbers.

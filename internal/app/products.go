@@ -30,10 +30,10 @@ type products struct {
 func (m *domains) build(cfg config.Config, d *db.DB, log *slog.Logger) error {
 	m.trunk = trunk.New(trunk.Config{DB: d, Accounts: m.accounts, Numbers: m.numbers, Prices: m.billing, Logger: log})
 	m.fetch = fetch.New(fetch.Options{AllowPrivate: cfg.AllowPrivateURLs})
-	m.webhooks = webhook.New(webhook.Config{DB: d, Fetch: m.fetch, Logger: log, Node: nodeName()})
+	m.webhooks = webhook.New(webhook.Config{DB: d, Fetch: m.fetch, Logger: log, Node: m.node})
 	m.messages = messaging.New(messaging.Config{
 		DB: d, Events: m.events, Jobs: m.jobs, Accounts: m.accounts, Billing: m.billing, Numbers: m.numbers,
-		Callbacks: callbacks{m.webhooks}, Logger: log, Node: nodeName(), Sandbox: cfg.Sandbox,
+		Callbacks: callbacks{m.webhooks}, Logger: log, Node: m.node, Sandbox: cfg.Sandbox,
 	})
 	if cfg.Sandbox {
 		m.network = network.New(network.Config{DB: d, Jobs: m.jobs, Sink: m.messages, Host: m.messages, Logger: log})
