@@ -28,10 +28,10 @@ demo: build ## a real call and a message through a server on free ports, step by
 	@tools/install.sh run
 	$(PURE) run -buildvcs=false ./test/demo -server bin/opentact -wav demo.wav $(ARGS)
 
-bench: build ## the benchmarks, each with its figure and the peer or limit beside it
-	@tools/install.sh run
+bench: build ## the benchmarks, each with its figure and the peer or limit beside it (ARGS=-short; ARGS="-only calls,rest")
+	@tools/install.sh test
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
-	bin/opentact bench all $(ARGS)
+	$(GO) run -buildvcs=false ./test/bench -server bin/opentact $(ARGS)
 
 lint: ## formatting, go vet and staticcheck (PKG=./internal/fault narrows it)
 	@tools/test.sh checks
