@@ -261,7 +261,19 @@ func (s *Service) countryView(a2 string) json.RawMessage {
 	if s.parts.Dictionary != nil {
 		return s.parts.Dictionary.Country(a2)
 	}
-	return raw(map[string]string{"a2": a2})
+	return raw(countryWire{A2: a2})
+}
+
+// countryWire is Country as far as it follows from the code.
+type countryWire struct {
+	A2           string        `json:"a2"`
+	A3           *string       `json:"a3"`
+	Name         *string       `json:"name"`
+	N            *int          `json:"n"`
+	CountryCode  *int          `json:"country_code"`
+	NationalCode *int          `json:"national_code"`
+	CreatedOn    *httpapi.Time `json:"created_on"`
+	ModifiedOn   *httpapi.Time `json:"modified_on"`
 }
 
 // moment is what a nullable time of a search holds; the zero time is an open end.

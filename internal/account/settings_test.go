@@ -166,6 +166,30 @@ func TestAddresses(t *testing.T) {
 	})
 }
 
+func TestWithoutTheDictionaryCodesAndZonesKeepTheirShape(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		b := newBench(t, d, nil)
+		c := b.signUp("ada@example.org")
+		country := b.do(c.token(), "POST", "/rest/address", anAddress()).want(201).object()["country"].(map[string]any)
+		for _, name := range []string{"a3", "name", "n", "country_code", "national_code", "created_on", "modified_on"} {
+			if v, ok := country[name]; !ok || v != nil {
+				t.Errorf("country.%s is %v, %v", name, v, ok)
+			}
+		}
+		elsewhere := anAddress()
+		elsewhere["country"] = "XX"
+		if bad := b.do(c.token(), "POST", "/rest/address", elsewhere).want(404); bad.Message != "Country not found" {
+			t.Errorf("message %q", bad.Message)
+		}
+		zone := b.do(c.token(), "PATCH", "/rest/account", `{"time_zone":"America/New_York"}`).want(200).object()["time_zone"].(map[string]any)
+		for _, name := range []string{"country_code", "latitude", "longitude", "note", "created_on", "modified_on"} {
+			if v, ok := zone[name]; !ok || v != nil {
+				t.Errorf("time_zone.%s is %v, %v", name, v, ok)
+			}
+		}
+	})
+}
+
 func TestOfficeHours(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		b := newBench(t, d, nil)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,9 +131,9 @@ func checkScopes(f *fault.Fields, scopes []string) {
 		f.Add("scopes", "too many scopes", len(scopes))
 		return
 	}
-	for _, sc := range scopes {
+	for i, sc := range scopes {
 		if sc != allScopes && !slices.Contains(scopeGroups, strings.TrimSuffix(sc, ":read")) {
-			f.Add("scopes", "unknown scope", sc)
+			f.Add("scopes."+strconv.Itoa(i), "unknown scope", sc)
 		}
 	}
 }

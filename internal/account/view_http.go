@@ -260,6 +260,16 @@ type zoneWire struct {
 	CountryCode *string `json:"country_code"`
 	Offset      float64 `json:"utc_offset"`
 	DSTOffset   float64 `json:"utc_dst_offset"`
+	unknownZone
+}
+
+// unknownZone are the members of TimeZone that only the dictionary knows; they are null.
+type unknownZone struct {
+	Latitude   *string       `json:"latitude"`
+	Longitude  *string       `json:"longitude"`
+	Note       *string       `json:"note"`
+	CreatedOn  *httpapi.Time `json:"created_on"`
+	ModifiedOn *httpapi.Time `json:"modified_on"`
 }
 
 func (s *Service) zoneView(name string) json.RawMessage {

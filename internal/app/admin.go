@@ -21,7 +21,7 @@ func OpenAdmin(ctx context.Context, cfg config.Config, log *slog.Logger) (*Admin
 	if err != nil {
 		return nil, err
 	}
-	m, err := newDomains(cfg, d, nil, log)
+	m, err := newDomains(cfg, "", d, nil, log)
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (a *App) assemble(ctx context.Context) (err error) {
 		return fmt.Errorf("http address: %w", err)
 	}
 	a.cfg.APIURL = a.apiURL()
-	if a.domains, err = newDomains(a.cfg, a.db, a.bus, a.log); err != nil {
+	if a.domains, err = newDomains(a.cfg, a.build.Version, a.db, a.bus, a.log); err != nil {
 		return err
 	}
 	if err := a.domains.seed(ctx, a.db, a.cfg.Sandbox); err != nil {

@@ -23,7 +23,8 @@ import (
 
 // domains are the parts that live in the database, in the order in which they lean on each other.
 type domains struct {
-	node     string
+	node     string // of this server
+	version  string
 	events   *event.Log
 	jobs     *jobs.Runner
 	accounts *account.Service
@@ -34,8 +35,8 @@ type domains struct {
 }
 
 // newDomains makes them without starting anything; b is nil where no server runs.
-func newDomains(cfg config.Config, d *db.DB, b *bus.Bus, log *slog.Logger) (*domains, error) {
-	m := &domains{}
+func newDomains(cfg config.Config, version string, d *db.DB, b *bus.Bus, log *slog.Logger) (*domains, error) {
+	m := &domains{version: version}
 	var err error
 	if m.node, err = nodeName(cfg.Data); err != nil {
 		return nil, err

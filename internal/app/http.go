@@ -46,6 +46,7 @@ func (a *App) newAPI() *httpapi.API {
 	}
 	a.settingsRoutes(api)
 	absent(api)
+	describe(api)
 	api.Mount("/metrics", api.LoopbackOr(httpapi.Admin, a.metrics.Handler()))
 	api.Mount("/debug/pprof/", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Index)))
 	api.Mount("/debug/pprof/profile", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Profile)))
@@ -110,5 +111,21 @@ func absent(api *httpapi.API) {
 		{"POST", "/rest/admin/class4/did/prefix"},
 	} {
 		api.Absent(op.method, op.path)
+	}
+	for _, ending := range []string{"", ".json", ".xml"} { // the first generation of the interface
+		for _, op := range []struct{ method, path string }{
+			{"GET", "/v1/accounts" + ending},
+			{"POST", "/v1/accounts" + ending},
+			{"GET", "/v1/accounts/{sid}" + ending},
+			{"POST", "/v1/accounts/{sid}" + ending},
+			{"PUT", "/v1/accounts/{sid}" + ending},
+			{"GET", "/v1/friends/{sid}" + ending},
+			{"POST", "/v1/friends/{sid}" + ending},
+			{"GET", "/v1/accounts/{sid}/sip" + ending},
+			{"GET", "/v1/accounts/{sid}/im" + ending},
+			{"GET", "/v1/numbers/{number}" + ending},
+		} {
+			api.Absent(op.method, op.path)
+		}
 	}
 }

@@ -23,13 +23,14 @@ type products struct {
 	network  *network.Carrier // the sandbox's message centre; nil without the sandbox
 	webhooks *webhook.Service
 	fetch    *fetch.Client // to customers' servers
+	parts    account.Parts // what the accounts use of the others
 	voice    appViews      // set where a server runs
 }
 
 // build makes the products and ties them together.
 func (m *domains) build(cfg config.Config, d *db.DB, log *slog.Logger) error {
 	m.trunk = trunk.New(trunk.Config{DB: d, Accounts: m.accounts, Numbers: m.numbers, Prices: m.billing, Logger: log})
-	m.fetch = fetch.New(fetch.Options{AllowPrivate: cfg.AllowPrivateURLs})
+	m.fetch = fetch.New(fetch.Options{AllowPrivate: cfg.AllowPrivateURLs, UserAgent: "Opentact/" + m.version})
 	m.webhooks = webhook.New(webhook.Config{DB: d, Fetch: m.fetch, Logger: log, Node: m.node})
 	m.messages = messaging.New(messaging.Config{
 		DB: d, Events: m.events, Jobs: m.jobs, Accounts: m.accounts, Billing: m.billing, Numbers: m.numbers,
@@ -40,7 +41,8 @@ func (m *domains) build(cfg config.Config, d *db.DB, log *slog.Logger) error {
 		m.messages.Attach(messaging.Link{Name: "sandbox", Driver: m.network, Sandbox: true})
 	}
 	m.numbers.Bind(relations{m}, m.messages)
-	m.accounts.Attach(account.Parts{Balances: m.billing, Credit: m.billing, Presence: m.gate, Profiles: m.messages, Mailer: account.LogMailer{Logger: log}})
+	m.parts = account.Parts{Balances: m.billing, Credit: m.billing, Presence: m.gate, Profiles: m.messages, Mailer: account.LogMailer{Logger: log}}
+	m.accounts.Attach(m.parts)
 	m.accounts.OnAccount(m.messages.OnAccount)
 	if cfg.Sandbox {
 		m.accounts.OnAccount(func(ctx context.Context, tx *db.Tx, id string, _ account.Level) error {

@@ -54,6 +54,8 @@ func (a *App) newCalls(ctx context.Context) (*calls, error) {
 	if c.media, err = blob.Open(a.cfg.Blob); err != nil {
 		return nil, fmt.Errorf("media: %w", err)
 	}
+	a.domains.parts.Objects = c.media // avatars lie beside recordings
+	a.domains.accounts.Attach(a.domains.parts)
 	cache := speech.Cache{Dir: filepath.Join(a.cfg.Data, "speech")}
 	if c.speech, err = speech.New(speech.Options{TTS: a.cfg.SpeechTTS, STT: a.cfg.SpeechSTT, Cache: cache, Log: a.log}); err != nil {
 		return nil, fmt.Errorf("speech: %w", err)

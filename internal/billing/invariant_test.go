@@ -83,6 +83,57 @@ func TestBooksAddUpAfterAnySequence(t *testing.T) {
 						t.Fatalf("asked %d, charged %d, told %d", a, charged, got.Amount)
 					}
 				},
+				"hold all": func(t *rapid.T) {
+					ids := rapid.SliceOfNDistinct(rapid.IntRange(0, 9), 1, 6, rapid.ID[int]).Draw(t, "ids")
+					var list []billing.Hold
+					var wish money.Amount
+					for _, n := range ids {
+						a := money.Amount(amount.Draw(t, "amount"))
+						wish += a
+						list = append(list, billing.Hold{ID: fmt.Sprint(account, "all", n), Account: account, Kind: "sms", Amount: a, Expires: until.Draw(t, "until")})
+					}
+					before := readBooks(t, d, account)
+					var granted []bool
+					do(func(ctx context.Context, tx *db.Tx) (err error) {
+						granted, err = s.HoldAll(ctx, tx, list)
+						return err
+					})
+					if granted == nil { // held already
+						return
+					}
+					left := before.balance + before.credit - before.reserved
+					for i, ok := range granted {
+						if ok != (int64(list[i].Amount) <= left) {
+							t.Fatalf("%v of %v, %d left", granted, list, left)
+						}
+						if ok {
+							left -= int64(list[i].Amount)
+						}
+					}
+				},
+				"settle all": func(t *rapid.T) {
+					ids := rapid.SliceOfN(rapid.IntRange(0, 9), 1, 6).Draw(t, "ids")
+					var list []billing.Settlement
+					for _, n := range ids {
+						list = append(list, billing.Settlement{Hold: fmt.Sprint(account, "all", n), Entry: entry(-amount.Draw(t, "amount"))})
+					}
+					before := readBooks(t, d, account)
+					var got []billing.Transaction
+					do(func(ctx context.Context, tx *db.Tx) (err error) {
+						got, err = s.SettleAll(ctx, tx, list)
+						return err
+					})
+					at := before.balance
+					for i, x := range got {
+						if x.Amount > 0 || x.Amount < list[i].Entry.Amount || x.UUID != "" && (int64(x.Before) != at || x.After != x.Before+x.Amount) {
+							t.Fatalf("asked %+v, at %d told %+v", list[i], at, x)
+						}
+						at += int64(x.Amount)
+					}
+					if after := readBooks(t, d, account); after.balance != at {
+						t.Fatalf("balance %d, told %d", after.balance, at)
+					}
+				},
 				"release": func(t *rapid.T) {
 					h := id.Draw(t, "id")
 					do(func(ctx context.Context, tx *db.Tx) error { return s.Release(ctx, tx, h) })

@@ -3,9 +3,11 @@ package billing
 import (
 	"context"
 	"encoding/json"
+	"maps"
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/httpapi"
+	"github.com/opentact/opentact/internal/money"
 )
 
 // planView is TnProfile of the contract, for a price plan.
@@ -156,12 +158,53 @@ type planUpdate struct {
 	Name        *string                    `json:"name" minLength:"1" maxLength:"255"`
 	Description httpapi.Opt[string]        `json:"description" maxLength:"255"`
 	Active      *bool                      `json:"is_active"`
-	Prices      map[string]json.RawMessage `json:"prices" doc:"price members to change; they may also stand at the top level of AdminCreatePricePlan"`
+	Prices      map[string]json.RawMessage `json:"prices" doc:"the price members below may also stand in here"`
+	priceChange
+}
+
+// priceChange is Prices where only the members that were given change.
+type priceChange struct {
+	NRC          *money.Amount `json:"nrc,omitempty"`
+	MRC          *money.Amount `json:"mrc,omitempty"`
+	SMSNRC       *money.Amount `json:"sms_nrc,omitempty"`
+	SMSMRC       *money.Amount `json:"sms_mrc,omitempty"`
+	SMSSend      *money.Amount `json:"sms_per_send_cost,omitempty"`
+	SMSReceive   *money.Amount `json:"sms_per_receive_cost,omitempty"`
+	MMSNRC       *money.Amount `json:"mms_nrc,omitempty"`
+	MMSMRC       *money.Amount `json:"mms_mrc,omitempty"`
+	MMSSend      *money.Amount `json:"mms_per_send_cost,omitempty"`
+	MMSReceive   *money.Amount `json:"mms_per_receive_cost,omitempty"`
+	VoiceNRC     *money.Amount `json:"voice_nrc,omitempty"`
+	VoiceMRC     *money.Amount `json:"voice_mrc,omitempty"`
+	VoiceIn      *money.Amount `json:"voice_incoming_per_min_cost,omitempty"`
+	VoiceOut     *money.Amount `json:"voice_outgoing_per_min_cost,omitempty"`
+	FaxNRC       *money.Amount `json:"fax_nrc,omitempty"`
+	FaxMRC       *money.Amount `json:"fax_mrc,omitempty"`
+	FaxIn        *money.Amount `json:"fax_incoming_per_min_cost,omitempty"`
+	FaxOut       *money.Amount `json:"fax_outgoing_per_min_cost,omitempty"`
+	EmergencyNRC *money.Amount `json:"emergency_nrc,omitempty"`
+	EmergencyMRC *money.Amount `json:"emergency_mrc,omitempty"`
+	EmergencyIn  *money.Amount `json:"emergency_incoming_per_min_cost,omitempty"`
+	EmergencyOut *money.Amount `json:"emergency_outgoing_per_min_cost,omitempty"`
+}
+
+// given is the change by the wire names of its members.
+func (c priceChange) given() (out map[string]json.RawMessage, err error) {
+	b, err := json.Marshal(c)
+	if err == nil {
+		err = json.Unmarshal(b, &out)
+	}
+	return out, err
 }
 
 func (s *Service) updatePlan(ctx context.Context, in *planUpdate) (planView, error) {
 	var p Plan
-	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+	change, err := in.given()
+	if err != nil {
+		return planView{}, err
+	}
+	maps.Copy(change, in.Prices)
+	err = s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		if p, err = s.Plan(ctx, tx, in.UUID); err != nil {
 			return err
 		}
@@ -172,7 +215,7 @@ func (s *Service) updatePlan(ctx context.Context, in *planUpdate) (planView, err
 			p.Active = *in.Active
 		}
 		p.Description = in.Description.Or(p.Description)
-		if err := mergePrices(&p.Prices, in.Prices); err != nil {
+		if err := mergePrices(&p.Prices, change); err != nil {
 			return err
 		}
 		p, err = s.SavePlan(ctx, tx, p)

@@ -188,8 +188,17 @@ func (s *Service) Settle(ctx context.Context, tx *db.Tx, hold string, e Entry) (
 		return Transaction{}, err
 	}
 	if found && owner != e.Account {
-		return Transaction{}, fmt.Errorf("hold %s of account %s settled by account %s", hold, owner, e.Account)
+		return Transaction{}, foreignHold(hold, owner, e.Account)
 	}
+	return s.charge(ctx, tx, e, held)
+}
+
+func foreignHold(hold, owner, account string) error {
+	return fmt.Errorf("hold %s of account %s settled by account %s", hold, owner, account)
+}
+
+// charge moves the balance for a hold that was taken already.
+func (s *Service) charge(ctx context.Context, tx *db.Tx, e Entry, held money.Amount) (Transaction, error) {
 	row, ok, err := moveBalance(ctx, tx, e.Account, e.Amount, -held)
 	if err != nil {
 		return Transaction{}, err

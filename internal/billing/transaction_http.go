@@ -19,6 +19,9 @@ func (s *Service) Routes(a *httpapi.API) {
 	search := op("SearchTransactions", "POST", "/rest/transaction/search", "Search the ledger")
 	search.Scope = "billing:read"
 	httpapi.Handle(a, search, s.searchTransactions)
+	older := op("SearchTransactionsOlder", "POST", "/rest/payment", "Search the ledger at the path that some clients use")
+	older.Scope, older.Hidden = search.Scope, true
+	httpapi.Handle(a, older, s.searchAtPayment)
 	httpapi.Handle(a, op("GetTransactionInvoiceReport", "GET", "/rest/transaction/report/invoice", "Sums by kind of charge over a range"), s.invoiceReport)
 	httpapi.Handle(a, op("GetTransactionDashboardReport", "GET", "/rest/transaction/report/dashboard/{ref_type}", "Sums by day of one kind of charge"), s.dashboardReport)
 	httpapi.Handle(a, op("GetTransactionByUUID", "GET", "/rest/transaction/{uuid}", "Read a ledger entry"), s.getTransaction)
@@ -78,6 +81,19 @@ func (s *Service) searchTransactions(ctx context.Context, in *transactionSearch)
 		out = append(out, viewTransaction(t, ref))
 	}
 	return httpapi.PageOf(in.Search, total, out), err
+}
+
+// paymentSearch is a search that some clients send to the path of payments. A payment itself names its provider.
+type paymentSearch struct {
+	transactionSearch
+	Provider string `json:"provider" maxLength:"32"`
+}
+
+func (s *Service) searchAtPayment(ctx context.Context, in *paymentSearch) (httpapi.Page[transactionView], error) {
+	if in.Provider != "" {
+		return httpapi.Page[transactionView]{}, fault.New(fault.NotImplemented)
+	}
+	return s.searchTransactions(ctx, &in.transactionSearch)
 }
 
 func bounds(from, to *httpapi.Time) (a, b time.Time) {

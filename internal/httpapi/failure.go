@@ -95,6 +95,7 @@ func (a *API) render(st *state, e *fault.Error) {
 		}
 		st.w.held = held[:0]
 	}
+	e = located(e)
 	row := fault.Lookup(e.Code)
 	h := st.w.Header()
 	for _, stale := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "ETag", "Last-Modified", "Accept-Ranges"} {
@@ -122,6 +123,16 @@ func (a *API) render(st *state, e *fault.Error) {
 		_ = encode(&buf, envelopeOf(st, bare, row))
 	}
 	st.w.json(row.Status, contentType, buf.Bytes())
+}
+
+// located puts the text of refused call XML at the member too, where clients look for it.
+func located(e *fault.Error) *fault.Error {
+	if e.Code != fault.InvalidXML || len(e.Fields) > 0 {
+		return e
+	}
+	at := *e
+	at.Fields = map[string]fault.Field{"xml": {Message: e.Public()}}
+	return &at
 }
 
 func retryAfter(h http.Header, e *fault.Error, status int) {

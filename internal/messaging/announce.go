@@ -25,22 +25,35 @@ func (s *Service) emit(ctx context.Context, tx *db.Tx, m, child *Message) error 
 
 // announce writes the event and, with a trigger, the callback: the same bytes.
 func (s *Service) announce(ctx context.Context, tx *db.Tx, m, child *Message, trigger string) error {
-	around, p, err := s.around(ctx, tx, m)
+	body, p, err := s.body(ctx, tx, m, child)
 	if err != nil {
 		return err
+	}
+	return s.publish(ctx, tx, m, p, trigger, body)
+}
+
+// body renders a message for its event, and gives its profile.
+func (s *Service) body(ctx context.Context, q db.Querier, m, child *Message) (json.RawMessage, *Profile, error) {
+	around, p, err := s.around(ctx, q, m)
+	if err != nil {
+		return nil, nil, err
 	}
 	around.profile = profileInEvent(p)
 	if child != nil {
 		around.child = renderMessage(child, surroundings{account: around.account})
 	}
 	if m.Bulk() {
-		c, err := countStates(ctx, tx, m.ID)
+		c, err := countStates(ctx, q, m.ID)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		around.counters = &c
 	}
-	body := renderMessage(m, around)
+	return renderMessage(m, around), p, nil
+}
+
+// publish is announce of what is rendered already.
+func (s *Service) publish(ctx context.Context, tx *db.Tx, m *Message, p *Profile, trigger string, body json.RawMessage) error {
 	owner, err := s.ownerView(ctx, tx, m.Account)
 	if err != nil {
 		return err

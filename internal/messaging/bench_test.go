@@ -16,7 +16,7 @@ import (
 	"github.com/opentact/opentact/internal/messaging"
 )
 
-// BenchmarkLife is a message's whole life with 64 clients: created, success, delivered, each with its event.
+// BenchmarkLife is a message's whole life with 128 clients: created, success, delivered, each with its event.
 func BenchmarkLife(b *testing.B) {
 	b.Run("sqlite", func(b *testing.B) { life(b, dbtest.SQLite(b)) })
 	b.Run("postgres", func(b *testing.B) {
@@ -30,6 +30,8 @@ func BenchmarkLife(b *testing.B) {
 		}
 	})
 }
+
+const clients = 128
 
 func life(b *testing.B, d *db.DB) {
 	r := build(b, d, options{credit: "1000000"})
@@ -49,7 +51,7 @@ func life(b *testing.B, d *db.DB) {
 	b.ResetTimer()
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range 64 {
+	for range clients {
 		wg.Go(func() {
 			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
 				_, err := r.sms.Send(context.Background(), messaging.Request{
@@ -73,4 +75,8 @@ func life(b *testing.B, d *db.DB) {
 	cpu := time.Duration(end.Utime.Nano() + end.Stime.Nano() - start.Utime.Nano() - start.Stime.Nano())
 	b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/message")
 	r.stop()
+	if tx, fn := d.Stats(); tx > 0 {
+		b.ReportMetric(float64(b.N)/float64(tx), "messages/commit")
+		b.ReportMetric(float64(fn)/float64(tx), "functions/commit")
+	}
 }

@@ -30,7 +30,7 @@ func messageArgs(args []any, m *Message) []any {
 		db.Text(m.Error), db.Text(m.Meta), db.Text(m.Context), db.At(m.Due), db.At(m.Expires), int64(m.Attempt), db.Text(m.Link), db.Text(m.Ref))
 }
 
-var insertSQL = untyped("INSERT INTO sms ("+messageColumns+") VALUES ", messageWidth)
+var insertSQL = untyped("INSERT INTO sms ("+messageColumns+") VALUES ", messageWidth, " ON CONFLICT (uuid) DO NOTHING")
 
 // insertMessages writes rows, many with one statement.
 func insertMessages(ctx context.Context, tx *db.Tx, list []*Message) error {

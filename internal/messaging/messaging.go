@@ -29,6 +29,8 @@ const (
 	maxMeta        = 4 << 10
 	queuedSeconds  = 60 // an account may have this many seconds of its rate waiting
 	batch          = 256
+	gathered       = 128              // requests that are accepted together
+	maxGathering   = 20000            // requests that may wait for it; more are refused as unavailable
 	submitters     = 4                // batches in carriers' hands at once
 	pollEvery      = time.Second      // other nodes enqueue too
 	submitTimeout  = 30 * time.Second // of one batch
@@ -110,6 +112,7 @@ type Service struct {
 	queued   *memo[string, *atomic.Int64]
 	health   *memo[string, map[string]bool]
 	pool     *wheel
+	intake   intake
 	buckets  *buckets
 	stats    Stats
 

@@ -24,6 +24,41 @@ func optedOut(ctx context.Context, q db.Querier, account, profile, phone string)
 	return n > 0, nil
 }
 
+// phoneOut names a phone and what it is out of; an empty profile is the whole account.
+type phoneOut struct{ account, phone, profile string }
+
+// optedOuts gives those of an account's phones that are out of something.
+func optedOuts(ctx context.Context, q db.Querier, account string, phones []string, into map[phoneOut]bool) error {
+	return chunks(phones, func(some []string) error {
+		args := make([]any, 0, len(some)+1)
+		for _, p := range some {
+			args = append(args, p)
+		}
+		args = append(args, account)
+		rows, err := q.Query(ctx, outsSQL[len(some)], args...)
+		if err != nil {
+			return fmt.Errorf("consents: %w", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			o := phoneOut{account: account}
+			if err := rows.Scan(&o.phone, &o.profile); err != nil {
+				return fmt.Errorf("consents: %w", err)
+			}
+			into[o] = true
+		}
+		return rows.Err()
+	})
+}
+
+var outsSQL = func() texts {
+	out := texts{}
+	for _, size := range chunkSizes {
+		out[size] = "SELECT phone, COALESCE(profile, '') FROM opt_out WHERE is_active AND phone IN " + db.Values(1, size) + fmt.Sprintf(" AND account = $%d", size+1)
+	}
+	return out
+}()
+
 func scanOptOut(scan func(...any) error) (OptOut, error) {
 	var o OptOut
 	var profile, keyword, sms, reason db.Text

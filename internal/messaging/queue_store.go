@@ -10,11 +10,17 @@ import (
 	"github.com/opentact/opentact/internal/db"
 )
 
+// gateSQL chooses the row that nodes lock while they claim.
+const gateSQL = "SELECT 1 FROM sms_gate WHERE one = 1"
+
 // claim takes up to n due messages into this node's hands, oldest first. A message waits for all older ones of its thread: those in somebody's hands or put
 // off are not due, and those that are due come before it in this batch.
 func claim(ctx context.Context, tx *db.Tx, node string, now time.Time, n int) ([]*Message, error) {
 	if tx.Engine() == db.Postgres {
-		if _, err := tx.Exec(ctx, "UPDATE sms_gate SET claims = claims + 1 WHERE one = 1"); err != nil {
+		if err := tx.Lock(ctx, "sms gate", gateSQL); err != nil {
+			return nil, err
+		}
+		if _, err := tx.Exec(ctx, gateSQL+tx.ForUpdate()); err != nil { // Lock leaves it to a transaction's only function
 			return nil, fmt.Errorf("claim messages: %w", err)
 		}
 	}
@@ -43,17 +49,27 @@ func nextDue(ctx context.Context, q db.Querier) (time.Time, error) {
 	return time.UnixMicro(at.Int64), nil
 }
 
-// chunks calls fn with pieces of few different sizes, so that their statements stay prepared.
+// chunks calls fn with pieces of few different sizes, so that their statements stay prepared. A piece between two sizes is filled up with its last item:
+// fn's statement must do the same for one that comes again.
 func chunks[T any](list []T, fn func([]T) error) error {
+	most := chunkSizes[len(chunkSizes)-1]
 	for len(list) > 0 {
-		n := 1
-		for _, size := range chunkSizes {
-			if len(list) >= size {
-				n = size
+		n := min(len(list), most)
+		size := most
+		for _, s := range chunkSizes {
+			if s >= n {
+				size = s
 				break
 			}
 		}
-		if err := fn(list[:n]); err != nil {
+		piece := list[:n]
+		if n < size {
+			piece = make([]T, size)
+			for i := copy(piece, list[:n]); i < size; i++ {
+				piece[i] = list[n-1]
+			}
+		}
+		if err := fn(piece); err != nil {
 			return err
 		}
 		list = list[n:]
@@ -62,7 +78,7 @@ func chunks[T any](list []T, fn func([]T) error) error {
 }
 
 // chunkSizes are the lengths of the pieces that chunks makes.
-var chunkSizes = []int{64, 16, 4, 1}
+var chunkSizes = []int{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256}
 
 // texts are the statements of one question for each length of a piece.
 type texts map[int]string
@@ -94,10 +110,10 @@ func typed(head, tail string, types ...string) texts {
 }
 
 // untyped makes the statements of inserts, whose columns give the types.
-func untyped(head string, columns int) texts {
+func untyped(head string, columns int, tail string) texts {
 	out := texts{}
 	for _, size := range chunkSizes {
-		out[size] = head + db.Values(size, columns)
+		out[size] = head + db.Values(size, columns) + tail
 	}
 	return out
 }

@@ -2,8 +2,8 @@ package messaging
 
 import (
 	"context"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opentact/opentact/internal/billing"
@@ -14,6 +14,9 @@ import (
 
 // saveResults writes what came of a batch: states, charges, events, callbacks, and receipts that were early.
 func (s *Service) saveResults(ctx context.Context, tx *db.Tx, claimed []*Message, results map[string]result) error {
+	if err := s.lockOwners(ctx, tx, claimed); err != nil {
+		return err
+	}
 	list := make([]*Message, len(claimed))
 	var segments []part
 	for i, old := range claimed {
@@ -110,36 +113,39 @@ func (s *Service) partsOf(m *Message, r result) []part {
 	return out
 }
 
-// settle charges what was handed over and frees the money of what failed; accounts in one order, so that nodes do not wait for each other in a circle.
+// lockOwners locks the balances of messages' accounts: before anything else is written, as everybody does it.
+func (s *Service) lockOwners(ctx context.Context, tx *db.Tx, list []*Message) error {
+	owners := map[string]bool{}
+	for _, m := range list {
+		owners[m.Account] = true
+	}
+	return s.billing.Lock(ctx, tx, slices.Sorted(maps.Keys(owners))...)
+}
+
+// settle charges what was handed over and frees the money of what failed.
 func (s *Service) settle(ctx context.Context, tx *db.Tx, list []*Message) error {
-	ordered := slices.Clone(list)
-	slices.SortStableFunc(ordered, func(a, b *Message) int { return strings.Compare(a.Account, b.Account) })
-	moved := ""
-	for _, m := range ordered {
-		var err error
+	var all []billing.Settlement
+	moved := map[string]bool{}
+	for _, m := range list {
+		x := billing.Settlement{Hold: m.ID, Entry: billing.Entry{Account: m.Account, RefType: "sms_outgoing", RefUUID: m.ID, Action: "sms_per_send", At: m.Modified}}
 		switch {
 		case m.State == Success || m.State == Failed && !m.Sent.IsZero():
-			_, err = s.billing.Settle(ctx, tx, m.ID, billing.Entry{
-				Account: m.Account, Amount: -m.Price, RefType: "sms_outgoing", RefUUID: m.ID, Action: "sms_per_send", Description: "SMS to " + m.To, At: m.Modified})
-		case m.State == Failed:
-			err = s.billing.Release(ctx, tx, m.ID)
-		default:
+			x.Entry.Amount, x.Entry.Description = -m.Price, "SMS to "+m.To
+		case m.State != Failed:
 			continue
 		}
-		if err != nil {
-			return err
-		}
-		if moved != "" && moved != m.Account {
-			err = s.renewOwner(ctx, tx, moved)
-		}
-		if moved = m.Account; err != nil {
+		all = append(all, x)
+		moved[m.Account] = true
+	}
+	if _, err := s.billing.SettleAll(ctx, tx, all); err != nil {
+		return err
+	}
+	for _, account := range slices.Sorted(maps.Keys(moved)) {
+		if err := s.renewOwner(ctx, tx, account); err != nil {
 			return err
 		}
 	}
-	if moved == "" {
-		return nil
-	}
-	return s.renewOwner(ctx, tx, moved)
+	return nil
 }
 
 // noteContacts remembers who talked with whom, for profiles with sticky senders.

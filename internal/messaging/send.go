@@ -70,16 +70,16 @@ func (s *Service) Send(ctx context.Context, r Request) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !r.Bulk && r.From != "" {
+		return s.sendOne(ctx, d)
+	}
 	var m *Message
 	err = s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		d.now = s.now()
-		switch {
-		case r.Bulk:
+		if r.Bulk {
 			m, err = s.acceptBulk(ctx, tx, d)
-		case r.From == "":
+		} else {
 			m, err = s.acceptPooled(ctx, tx, d)
-		default:
-			m, err = s.acceptOne(ctx, tx, d)
 		}
 		if err == nil {
 			tx.After(s.nudge)
@@ -120,21 +120,7 @@ func (s *Service) draft(ctx context.Context, r Request) (*draft, error) {
 // check is row 1 of the contract's table, without the price.
 func (d *draft) check() error {
 	var f fault.Fields
-	for i, to := range d.To {
-		n, ok := recipient(to)
-		if !ok {
-			path := "to"
-			if d.Bulk {
-				path += "." + strconv.Itoa(i)
-			}
-			f.Add(path, "invalid number", to)
-			continue
-		}
-		d.To[i] = n
-	}
-	if d.Bulk && (len(d.To) == 0 || len(d.To) > maxRecipients) {
-		f.Add("to", "must have 1 to 1000 items", len(d.To))
-	}
+	checkRecipients(&f, d.To, d.Bulk)
 	if d.From == "" && d.Profile == "" {
 		f.Add("from", "is required without messaging_profile", nil)
 	}
@@ -159,6 +145,25 @@ func (d *draft) check() error {
 		f.Add("meta", "must be at most 4096 bytes", len(d.Meta))
 	}
 	return f.Err()
+}
+
+// checkRecipients turns numbers into digits and notes those that are none.
+func checkRecipients(f *fault.Fields, list []string, bulk bool) {
+	for i, to := range list {
+		n, ok := recipient(to)
+		if !ok {
+			path := "to"
+			if bulk {
+				path += "." + strconv.Itoa(i)
+			}
+			f.Add(path, "invalid number", to)
+			continue
+		}
+		list[i] = n
+	}
+	if bulk && (len(list) == 0 || len(list) > maxRecipients) {
+		f.Add("to", "must have 1 to 1000 items", len(list))
+	}
 }
 
 // recipient reads a number, or a short code of 3 to 6 digits.
@@ -247,28 +252,6 @@ func (s *Service) snapshot(ctx context.Context, q db.Querier, f *senderFacts) (j
 	return o.end(), nil
 }
 
-// acceptOne accepts one message with a sender.
-func (s *Service) acceptOne(ctx context.Context, tx *db.Tx, d *draft) (*Message, error) {
-	f, err := s.sender(ctx, tx, d.Account, d.From)
-	if err != nil {
-		return nil, err
-	}
-	if d.Profile != "" && f.sub.Profile != d.Profile {
-		return nil, fault.Invalid("messaging_profile", "the sender is not a number of this profile", d.Profile)
-	}
-	m, err := s.newMessage(ctx, d, f, d.To[0])
-	if err != nil {
-		return nil, err
-	}
-	if err := s.mayReceive(ctx, tx, d, f, m); err != nil {
-		return nil, err
-	}
-	if err := s.mayQueue(ctx, tx, d, m.Price, 1); err != nil {
-		return nil, err
-	}
-	return m, s.enqueue(ctx, tx, []*Message{m})
-}
-
 // newMessage makes the row of a message from a sender to a recipient.
 func (s *Service) newMessage(ctx context.Context, d *draft, f *senderFacts, to string) (*Message, error) {
 	price, err := f.prices.SMSSend.Times(int64(d.analysis.Segments))
@@ -314,6 +297,11 @@ func (s *Service) mayReceive(ctx context.Context, q db.Querier, d *draft, f *sen
 	if err != nil {
 		return err
 	}
+	return consents(f, out)
+}
+
+// consents is rows 4 and 5.
+func consents(f *senderFacts, out bool) error {
 	if out {
 		return fault.New(fault.OptedOut)
 	}
@@ -351,19 +339,14 @@ func (s *Service) mayQueue(ctx context.Context, q db.Querier, d *draft, price mo
 	return fault.New(fault.RateLimited)
 }
 
-// enqueue holds the money of messages, writes their rows and events.
+// enqueue holds the money of messages, writes their rows and events; all of them, or none for want of money.
 func (s *Service) enqueue(ctx context.Context, tx *db.Tx, list []*Message) error {
-	for _, m := range list {
-		if m.State != Created || m.Type != Outbound {
-			continue
-		}
-		err := s.billing.Hold(ctx, tx, billing.Hold{ID: m.ID, Account: m.Account, Kind: "sms", Amount: m.Price, Expires: m.Expires.Add(time.Hour)})
-		if fault.Is(err, fault.Balance) {
-			return fault.New(fault.SMSBalance)
-		}
-		if err != nil {
-			return err
-		}
+	granted, err := s.billing.HoldAll(ctx, tx, holdsOf(filter(list, func(m *Message) bool { return m.State == Created && m.Type == Outbound })))
+	if err != nil {
+		return err
+	}
+	if slices.Contains(granted, false) {
+		return fault.New(fault.SMSBalance)
 	}
 	if err := insertMessages(ctx, tx, list); err != nil {
 		return err
@@ -374,6 +357,14 @@ func (s *Service) enqueue(ctx context.Context, tx *db.Tx, list []*Message) error
 		}
 	}
 	return nil
+}
+
+func holdsOf(list []*Message) []billing.Hold {
+	out := make([]billing.Hold, len(list))
+	for i, m := range list {
+		out[i] = billing.Hold{ID: m.ID, Account: m.Account, Kind: "sms", Amount: m.Price, Expires: m.Expires.Add(time.Hour)}
+	}
+	return out
 }
 
 // acceptPooled accepts one message whose sender the pool chooses. The request's event says created; what it became is in its row and next event.

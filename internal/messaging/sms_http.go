@@ -93,6 +93,9 @@ type smsNew struct {
 
 // Validate holds the rules between members.
 func (in *smsNew) Validate(f *fault.Fields) {
+	if in.To.list != nil {
+		checkRecipients(f, in.To.list, in.To.bulk)
+	}
 	if in.From == "" && in.Profile == "" {
 		f.Add("from", "is required without messaging_profile", nil)
 	}

@@ -17,6 +17,9 @@ func (s *Service) adminRoutes(a *httpapi.API) {
 	httpapi.Handle(a, op("AdminRemoveTn", "DELETE", "/rest/admin/tn/{tn}", "Withdraw a number"), s.withdrawTN)
 }
 
+// withdrawn is the state of a number that the administrator took out of the inventory; its row keeps the history.
+const withdrawn = "blocked"
+
 type inventoryItem struct {
 	TN         e164.Number `json:"tn" required:"true"`
 	Type       string      `json:"type" enum:"long_code,toll_free,short_code"`
@@ -69,7 +72,7 @@ func (s *Service) withdrawTN(ctx context.Context, in *tnPath) (tnView, error) {
 		if err != nil {
 			return err
 		}
-		if t = c.TN; !found {
+		if t = c.TN; !found || t.State == withdrawn {
 			return fault.Missing("TN")
 		}
 		if t.State == "leased" || t.State == "reserved" {
@@ -77,5 +80,10 @@ func (s *Service) withdrawTN(ctx context.Context, in *tnPath) (tnView, error) {
 		}
 		return removeTN(ctx, tx, in.TN)
 	})
-	return viewTN(t, t.Features), err
+	if err != nil {
+		return tnView{}, err
+	}
+	v := viewTN(t, t.Features)
+	v.Deleted = httpapi.TimeOrNil(s.now())
+	return v, nil
 }

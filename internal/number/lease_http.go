@@ -27,13 +27,9 @@ func (s *Service) leaseRoutes(a *httpapi.API) {
 	httpapi.Handle(a, op("ModifyTNLease", "PATCH", base+"/{key}", "Change a lease"), s.modifyLease)
 	httpapi.Handle(a, op("RemoveTNLeaseByUUID", "DELETE", base+"/{key}", "Release a lease"), s.releaseLease)
 	httpapi.Handle(a, op("ListSubscriptions", "GET", base+"/{key}/subscription", "List what is switched on for a lease"), s.listSubscriptions)
-	enable := op("EnableSms", "POST", base+"/{key}/subscription/sms", "Switch messages on")
-	enable.Status = 201
-	httpapi.Handle(a, enable, s.enableSMSRoute)
+	httpapi.Handle(a, op("EnableSms", "POST", base+"/{key}/subscription/sms", "Switch messages on"), s.enableSMSRoute)
 	httpapi.Handle(a, op("DisableSms", "DELETE", base+"/{key}/subscription/sms", "Switch messages off"), s.disableSMS)
-	voice := op("EnableVoice", "POST", base+"/{key}/subscription/voice", "Switch calls on")
-	voice.Status = 201
-	httpapi.Handle(a, voice, s.enableVoiceRoute)
+	httpapi.Handle(a, op("EnableVoice", "POST", base+"/{key}/subscription/voice", "Switch calls on"), s.enableVoiceRoute)
 	httpapi.Handle(a, op("DisableVoice", "DELETE", base+"/{key}/subscription/voice", "Switch calls off"), s.disableVoice)
 }
 
@@ -136,6 +132,7 @@ type leaseUpdate struct {
 	Profile    httpapi.Opt[string] `json:"messaging_profile" alias:"messaging_profile_uuid" format:"uuid"`
 	Connection httpapi.Opt[string] `json:"sip_connection" format:"uuid"`
 	App        httpapi.Opt[string] `json:"sip_control_app" format:"uuid"`
+	SIPUser    httpapi.Opt[string] `json:"sip_user" format:"uuid"`
 	Filter     httpapi.Opt[string] `json:"tn_profile" format:"uuid"`
 	Name       httpapi.Opt[string] `json:"name" maxLength:"255"`
 }
@@ -155,6 +152,9 @@ func given(o httpapi.Opt[string]) *string {
 }
 
 func (s *Service) modifyLease(ctx context.Context, in *leaseUpdate) (leaseView, error) {
+	if in.SIPUser.Has() {
+		return leaseView{}, fault.Missing("SIP user") // this server has none
+	}
 	l, err := s.Modify(ctx, httpapi.Who(ctx).Account, in.Key, Change{
 		AutoRenew: in.AutoRenew, Voice: in.Voice, SMS: in.SMS, MMS: in.MMS, Fax: in.Fax, Emergency: in.Emergency,
 		Name: given(in.Name), App: given(in.App), Connection: given(in.Connection), Profile: given(in.Profile), Filter: given(in.Filter),
@@ -218,6 +218,7 @@ func (s *Service) listSubscriptions(ctx context.Context, in *keyPath) ([]subscri
 		return nil, err
 	}
 	v, err := s.viewLease(ctx, s.db.Read(), l)
+	httpapi.SetTotal(ctx, len(v.Subscriptions))
 	return v.Subscriptions, err
 }
 

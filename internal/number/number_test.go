@@ -302,7 +302,7 @@ func TestLifeOfALease(t *testing.T) {
 		if status, out := h.do(a, "PATCH", "/rest/lease/tn/"+tns[0], `{"emergency":true}`); status != 400 {
 			t.Error(status, out)
 		}
-		if status, s := h.do(a, "POST", "/rest/lease/tn/"+tns[1]+"/subscription/sms", `{"messaging_profile":"`+profile+`"}`); status != 201 || get(s, "state") != "active" {
+		if status, s := h.do(a, "POST", "/rest/lease/tn/"+tns[1]+"/subscription/sms", `{"messaging_profile":"`+profile+`"}`); status != 200 || get(s, "state") != "active" {
 			t.Fatal(status, s)
 		}
 		if status, out := h.do(a, "POST", "/rest/lease/tn/"+tns[2]+"/subscription/sms", `{"messaging_profile":"`+absent+`"}`); status != 404 {

@@ -151,5 +151,8 @@ type featureView struct {
 
 func (s *Service) features(ctx context.Context, in *tnPath) (featureView, error) {
 	t, err := s.TN(ctx, s.db.Read(), in.TN)
+	if err == nil && t.State == withdrawn {
+		err = fault.Missing("TN")
+	}
 	return featureView{in.TN.Int(), t.Features.names()}, err
 }

@@ -53,7 +53,7 @@ type subscriptionView struct {
 	Profile    json.RawMessage `json:"messaging_profile,omitempty"`
 	Campaign   json.RawMessage `json:"sms_campaign,omitempty"`
 	State      string          `json:"state,omitempty"`
-	Reason     *string         `json:"reason"`
+	Reason     json.RawMessage `json:"reason,omitempty"` // of sms; null when there is none
 	App        json.RawMessage `json:"sip_control_app,omitempty"`
 	Connection json.RawMessage `json:"sip_connection,omitempty"`
 	SIPUser    json.RawMessage `json:"sip_user,omitempty"`
@@ -64,13 +64,16 @@ type subscriptionView struct {
 var null = json.RawMessage("null")
 
 func (s *Service) viewSubscription(ctx context.Context, q db.Querier, b Subscription, l Lease) (v subscriptionView, err error) {
-	v = subscriptionView{UUID: b.ID, Type: b.Kind, State: b.State, Reason: text(b.Reason), Created: httpapi.TimeOf(b.Created), Modified: httpapi.TimeOf(b.Modified)}
+	v = subscriptionView{UUID: b.ID, Type: b.Kind, State: b.State, Created: httpapi.TimeOf(b.Created), Modified: httpapi.TimeOf(b.Modified)}
 	if b.Kind == "voice" {
 		v.State, v.Connection, v.SIPUser = "", null, null
 		v.App, err = s.views.AppView(ctx, q, b.Account, l.App)
 		return v, err
 	}
 	if v.Profile, err = s.views.ProfileView(ctx, q, b.Account, b.Profile); err != nil {
+		return v, err
+	}
+	if v.Reason, err = json.Marshal(text(b.Reason)); err != nil {
 		return v, err
 	}
 	v.Campaign, err = s.views.CampaignView(ctx, q, b.Account, b.Campaign)
@@ -103,10 +106,15 @@ type leaseView struct {
 
 // orderRef is an order inside a lease: its scalars.
 type orderRef struct {
-	UUID     string       `json:"uuid"`
-	State    string       `json:"state"`
-	Created  httpapi.Time `json:"created_on"`
-	Modified httpapi.Time `json:"modified_on"`
+	UUID       string        `json:"uuid"`
+	State      string        `json:"state"`
+	Total      int           `json:"total"`
+	Success    int           `json:"success"`
+	Processing int           `json:"processing"`
+	Failed     int           `json:"failed"`
+	Price      *money.Amount `json:"price"`
+	Created    httpapi.Time  `json:"created_on"`
+	Modified   httpapi.Time  `json:"modified_on"`
 }
 
 func (s *Service) viewLease(ctx context.Context, q db.Querier, l Lease) (leaseView, error) {
@@ -151,7 +159,7 @@ func (s *Service) relateLease(ctx context.Context, q db.Querier, l Lease, v *lea
 	if l.Order != "" {
 		o, err := s.OrderByID(ctx, q, l.Account, l.Order)
 		if err == nil {
-			v.Order = orderRef{o.ID, o.State, httpapi.TimeOf(o.Created), httpapi.TimeOf(o.Modified)}
+			v.Order = orderRef{o.ID, o.State, o.Total, o.Success, o.Processing, o.Failed, o.Price, httpapi.TimeOf(o.Created), httpapi.TimeOf(o.Modified)}
 		}
 		return nil // written later in the same transaction: null until then
 	}

@@ -214,7 +214,13 @@ func (d *Dialog) finish(e Event) {
 	}
 	d.emit(e)
 	d.done = true
+	if d.observer != nil {
+		d.observer = deaf // transactions keep the dialog for half a minute: the owner's call shall not stay with it
+	}
 }
+
+// deaf hears events that come after the last one.
+func deaf(Event) {}
 
 // crowded says that an unobserved dialog has no room for more requests of the peer; mu is held.
 func (d *Dialog) crowded() bool { return d.observer == nil && len(d.waiting) >= maxOutboxEvents/2 }

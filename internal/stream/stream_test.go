@@ -236,6 +236,9 @@ func TestSubscriptionsDecideWhatComes(t *testing.T) {
 		if status != 201 {
 			t.Fatal(status, made)
 		}
+		if owner := made["payload"].(map[string]any)["user"].(map[string]any); owner["uuid"] != "u" || owner["account"].(map[string]any)["uuid"] != "a" {
+			t.Error("the create answer carries the user with the account", owner)
+		}
 		id := made["payload"].(map[string]any)["uuid"].(string)
 		if status, again := h.rest("POST", "/rest/event/subscription", "a-u", `{"channel":"wss","type":"sms","is_active":true}`); status != 200 || again["payload"].(map[string]any)["uuid"] != id {
 			t.Fatal(status, again)

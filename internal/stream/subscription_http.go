@@ -2,6 +2,8 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/fault"
@@ -25,15 +27,15 @@ func (g *Gate) Routes(a *httpapi.API) {
 
 // subscriptionView is EventSubscription of the contract.
 type subscriptionView struct {
-	UUID     string        `json:"uuid"`
-	Channel  string        `json:"channel"`
-	Type     string        `json:"type"`
-	Active   bool          `json:"is_active"`
-	Expires  *httpapi.Time `json:"expired_on"`
-	Filter   *Filter       `json:"filter"`
-	Created  httpapi.Time  `json:"created_on"`
-	Modified httpapi.Time  `json:"modified_on"`
-	User     any           `json:"user,omitempty"` // in the create answer
+	UUID     string          `json:"uuid"`
+	Channel  string          `json:"channel"`
+	Type     string          `json:"type"`
+	Active   bool            `json:"is_active"`
+	Expires  *httpapi.Time   `json:"expired_on"`
+	Filter   *Filter         `json:"filter"`
+	Created  httpapi.Time    `json:"created_on"`
+	Modified httpapi.Time    `json:"modified_on"`
+	User     json.RawMessage `json:"user,omitempty"` // in the create answer
 }
 
 func viewOf(s Subscription) subscriptionView {
@@ -81,12 +83,12 @@ func (g *Gate) createSubscription(ctx context.Context, in *newSubscription) (sub
 	}
 	var out Subscription
 	var made bool
-	var user any
+	var user json.RawMessage
 	err := g.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		if out, made, err = save(ctx, tx, s); err != nil {
 			return err
 		}
-		user, _, err = g.sessions.AuthViews(ctx, tx, Session{Account: who.Account, User: who.User})
+		user, err = g.owner(ctx, tx, Session{Account: who.Account, User: who.User})
 		return err
 	})
 	if err != nil {
@@ -99,6 +101,15 @@ func (g *Gate) createSubscription(ctx context.Context, in *newSubscription) (sub
 	v := viewOf(out)
 	v.User = user
 	return v, nil
+}
+
+// owner is the user with the account inside.
+func (g *Gate) owner(ctx context.Context, tx *db.Tx, who Session) (json.RawMessage, error) {
+	user, account, err := g.sessions.AuthViews(ctx, tx, who)
+	if err != nil || len(user) < len(`{"uuid":""}`) {
+		return user, err
+	}
+	return slices.Concat(user[:len(user)-1], []byte(`,"account":`), account, []byte("}")), nil
 }
 
 type subscriptionKey struct {

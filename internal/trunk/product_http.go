@@ -16,7 +16,9 @@ func (s *Service) productRoutes(a *httpapi.API) {
 		return httpapi.Op{ID: id, Method: method, Path: path, Tag: "Admin", Summary: summary, Auth: httpapi.Admin, Status: status}
 	}
 	httpapi.Handle(a, op("GetSIPProductsList", "GET", "/rest/sip/product", "List SIP products"), s.listProducts)
-	httpapi.Handle(a, op("GetSIPConnectionProductsList", "GET", "/rest/sip/connection/product", "List SIP products (older name)"), s.listProducts)
+	older := op("GetSIPConnectionProductsList", "GET", "/rest/sip/connection/product", "List SIP products (older name)")
+	older.Tag = "SIP_Connection" // links to the tag and the operation are out there
+	httpapi.Handle(a, older, s.listProducts)
 	httpapi.Handle(a, admin("AdminCreateProduct", "POST", "/rest/admin/sip/product", "Make a SIP product", 201), s.createProduct)
 	httpapi.Handle(a, admin("AdminUpdateProduct", "PATCH", "/rest/admin/sip/product/{id}", "Change a SIP product", 200), s.updateProduct)
 	rates := admin("AdminUploadRates", "POST", "/rest/admin/rate/{rate_table_id}", "Add the lines of a CSV file to a rate table", 200)

@@ -27,14 +27,11 @@ type profileScalars struct {
 	Format     string        `json:"file_format"`
 	Filemat    string        `json:"filemat"`
 	Tracks     int           `json:"audio_track_type"`
-	Trunk      TrunkSettings `json:"class4_ingress_trunk_settings"`
 	TrunkID    *int          `json:"class4_ingress_trunk_id"`
 	ResourceIP *int          `json:"class4_ingress_resource_ip_id"`
 	PrefixID   *int          `json:"class4_tech_prefix_id"`
-	Callers    []e164.Number `json:"record_caller_numbers"`
 	CPS        *float64      `json:"cps_limit"`
 	Duration   int64         `json:"max_duration"`
-	Countries  []string      `json:"allowed_countries"`
 	Created    httpapi.Time  `json:"created_on"`
 	Modified   httpapi.Time  `json:"modified_on"`
 }
@@ -42,6 +39,9 @@ type profileScalars struct {
 // profileView is OutboundVoiceProfile of the contract.
 type profileView struct {
 	profileScalars
+	Trunk      TrunkSettings      `json:"class4_ingress_trunk_settings"`
+	Callers    []e164.Number      `json:"record_caller_numbers"`
+	Countries  []string           `json:"allowed_countries"`
 	Product    json.RawMessage    `json:"product"`
 	Lease      *leaseRef          `json:"tn_lease"`
 	Domains    *[]json.RawMessage `json:"sip_domains,omitempty"`   // full only
@@ -67,14 +67,10 @@ type leaseRef struct {
 }
 
 func viewScalars(p Profile) profileScalars {
-	callers := p.RecordCallers
-	if callers == nil {
-		callers = []e164.Number{}
-	}
 	return profileScalars{
 		UUID: p.ID, Name: p.Name, Active: p.Active, TechPrefix: p.TechPrefix, SignPolicy: p.SignPolicy, Channels: p.Channels, MaxRate: p.MaxRate, Daily: p.DailyLimit,
-		Record: p.Record, Format: p.Format, Filemat: p.Format, Tracks: p.Tracks, Trunk: p.Trunk, Callers: callers, CPS: p.CPS, Duration: int64(p.MaxDuration / time.Second),
-		Countries: p.Countries, Created: httpapi.TimeOf(p.Created), Modified: httpapi.TimeOf(p.Modified),
+		Record: p.Record, Format: p.Format, Filemat: p.Format, Tracks: p.Tracks, CPS: p.CPS, Duration: int64(p.MaxDuration / time.Second),
+		Created: httpapi.TimeOf(p.Created), Modified: httpapi.TimeOf(p.Modified),
 	}
 }
 
@@ -93,7 +89,10 @@ func (s *Service) ProfileView(ctx context.Context, q db.Querier, account, id str
 // viewProfile shows a profile as a list does.
 func (s *Service) viewProfile(ctx context.Context, q db.Querier, p Profile) (v profileView, err error) {
 	null := json.RawMessage("null")
-	v = profileView{profileScalars: viewScalars(p), CreatedBy: null, ModifiedBy: null}
+	v = profileView{profileScalars: viewScalars(p), Trunk: p.Trunk, Callers: p.RecordCallers, Countries: p.Countries, CreatedBy: null, ModifiedBy: null}
+	if v.Callers == nil {
+		v.Callers = []e164.Number{}
+	}
 	if v.Product, err = s.ProductView(ctx, q, p.Account, p.Product); fault.Is(err, fault.NotFound) {
 		v.Product, err = null, nil // a private product that went to another account
 	}

@@ -135,6 +135,7 @@ func (s *Service) ChangeApp(ctx context.Context, account, user, id string, chang
 		}
 		a.ModifiedBy, a.Modified = user, s.now()
 		out = a
+		tx.After(s.hots.apps.drop)
 		return updateApp(ctx, tx, &a)
 	})
 	return out, err
@@ -159,6 +160,7 @@ func (s *Service) RemoveApp(ctx context.Context, account, id string) (App, error
 				return err
 			}
 		}
+		tx.After(s.hots.apps.drop)
 		return deleteApp(ctx, tx, id)
 	})
 	return out, err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"github.com/opentact/opentact/internal/db"
@@ -21,18 +22,58 @@ var legColumns = strings.Fields(`uuid account node parent kind direction party_f
 
 const legFixed = 15 // the first columns never change
 
-// rowsAtOnce keeps a statement's parameters below SQLite's and PostgreSQL's limits.
-const rowsAtOnce = 100
+// inserts are the texts of one INSERT for 1, 2, 4 … rows: few texts, so that their statements stay prepared, and parameters below
+// SQLite's and PostgreSQL's limits.
+type inserts [7]string
 
-func (c *Call) values() []any {
+// insertsOf writes the texts; tail follows the values.
+func insertsOf(table string, columns []string, tail string) (out inserts) {
+	for i := range out {
+		out[i] = "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES " + db.Values(1<<i, len(columns)) + tail
+	}
+	return out
+}
+
+// upsert is the tail that writes all but the first columns again.
+func upsert(columns []string, fixed int) string {
+	set := make([]string, 0, len(columns)-fixed)
+	for _, c := range columns[fixed:] {
+		set = append(set, c+" = excluded."+c)
+	}
+	return " ON CONFLICT (uuid) DO UPDATE SET " + strings.Join(set, ", ")
+}
+
+// insertAll runs the statements that n rows need, the largest first; add appends the values of one row.
+func (texts *inserts) insertAll(ctx context.Context, tx *db.Tx, n int, add func(args []any, row int) []any) error {
+	var args []any
+	for row := 0; row < n; {
+		size := min(bits.Len(uint(n-row)), len(texts)) - 1
+		args = args[:0]
+		for range 1 << size {
+			args = add(args, row)
+			row++
+		}
+		if _, err := tx.Exec(ctx, texts[size], args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var (
+	legInserts = insertsOf("call_leg", legColumns, upsert(legColumns, legFixed))
+	logInserts = insertsOf("call_log", strings.Split(logColumns, ", "), "")
+)
+
+func (c *Call) values(args []any) []any {
 	tn := sql.NullInt64{Int64: c.TN.Int(), Valid: c.TN != ""}
 	q850 := sql.NullInt64{Int64: int64(c.Q850), Valid: c.over()}
-	return []any{c.ID, c.Account, c.Node, db.Text(c.Parent), c.Kind, c.Direction, c.From, c.To, tn, db.Text(c.Lease), db.Text(c.App), db.Text(c.Profile), db.Text(c.Thread),
+	return append(args, c.ID, c.Account, c.Node, db.Text(c.Parent), c.Kind, c.Direction, c.From, c.To, tn, db.Text(c.Lease), db.Text(c.App), db.Text(c.Profile), db.Text(c.Thread),
 		db.Text(c.Country), db.At(c.Created),
-		string(c.State), int64(c.length(c.Modified).Seconds() + 0.5), db.At(c.InitOn), db.At(c.RingOn), db.At(c.AnswerOn), db.At(c.BridgeOn), db.At(c.HangupOn), db.At(c.DestroyOn),
+		string(c.State), int64(c.length(c.Modified).Seconds()+0.5), db.At(c.InitOn), db.At(c.RingOn), db.At(c.AnswerOn), db.At(c.BridgeOn), db.At(c.HangupOn), db.At(c.DestroyOn),
 		db.At(c.FinishedOn), db.Text(c.BridgedTo), q850, db.Text(c.Stack), db.Text(c.Reason), db.Text(c.HangupBy), db.Text(c.Machine), db.Text(c.Charge),
 		amount0(c.Rate), numberOf(c.Billed), amount0(c.Price),
-		db.Text(c.SIPCallID), db.Text(c.RemoteIP), db.Text(c.Codec), db.JSONOf(c.Quality), db.JSONOf(c.Meta), db.At(c.Modified)}
+		db.Text(c.SIPCallID), db.Text(c.RemoteIP), db.Text(c.Codec), db.JSONOf(c.Quality), db.JSONOf(c.Meta), db.At(c.Modified))
 }
 
 func amount0(a *money.Amount) sql.NullInt64 {
@@ -52,22 +93,9 @@ func amountPtr(n sql.NullInt64) *money.Amount {
 
 // saveLegs writes legs, each at most once, whether they are there or not.
 func saveLegs(ctx context.Context, tx *db.Tx, legs []*Call) error {
-	set := make([]string, 0, len(legColumns)-legFixed)
-	for _, c := range legColumns[legFixed:] {
-		set = append(set, c+" = excluded."+c)
-	}
-	for len(legs) > 0 {
-		part := legs[:min(len(legs), rowsAtOnce)]
-		legs = legs[len(part):]
-		args := make([]any, 0, len(part)*len(legColumns))
-		for _, c := range part {
-			args = append(args, c.values()...)
-		}
-		_, err := tx.Exec(ctx, "INSERT INTO call_leg ("+strings.Join(legColumns, ", ")+") VALUES "+db.Values(len(part), len(legColumns))+
-			" ON CONFLICT (uuid) DO UPDATE SET "+strings.Join(set, ", "), args...)
-		if err != nil {
-			return fmt.Errorf("save legs: %w", err)
-		}
+	err := legInserts.insertAll(ctx, tx, len(legs), func(args []any, i int) []any { return legs[i].values(args) })
+	if err != nil {
+		return fmt.Errorf("save legs: %w", err)
 	}
 	return nil
 }
@@ -228,22 +256,15 @@ func searchLegs(ctx context.Context, q db.Querier, f CallFilter) ([]Call, int, e
 
 const logColumns = "uuid, account, call, app, name, success, reason, path, element, command, response, started_on, ended_on, created_on"
 
-func (l *Log) values() []any {
-	return []any{l.ID, l.Account, l.Call, db.Text(l.App), l.Name, l.Success, l.Reason, l.Path, string(l.Element), string(l.Command), db.Text(l.Response),
-		db.At(l.Started), db.At(l.Ended), db.At(l.Created)}
+func (l *Log) values(args []any) []any {
+	return append(args, l.ID, l.Account, l.Call, db.Text(l.App), l.Name, l.Success, l.Reason, l.Path, string(l.Element), string(l.Command), db.Text(l.Response),
+		db.At(l.Started), db.At(l.Ended), db.At(l.Created))
 }
 
 func insertLogs(ctx context.Context, tx *db.Tx, logs []*Log) error {
-	for len(logs) > 0 {
-		part := logs[:min(len(logs), rowsAtOnce)]
-		logs = logs[len(part):]
-		var args []any
-		for _, l := range part {
-			args = append(args, l.values()...)
-		}
-		if _, err := tx.Exec(ctx, "INSERT INTO call_log ("+logColumns+") VALUES "+db.Values(len(part), len(args)/len(part)), args...); err != nil {
-			return fmt.Errorf("insert logs: %w", err)
-		}
+	err := logInserts.insertAll(ctx, tx, len(logs), func(args []any, i int) []any { return logs[i].values(args) })
+	if err != nil {
+		return fmt.Errorf("insert logs: %w", err)
 	}
 	return nil
 }

@@ -21,9 +21,9 @@ type arrival struct {
 	onNet  bool   // this server sent it to itself
 	caller string // E.164 with its plus, a login, or anonymous
 	called e164.Number
-	lease  number.Lease
+	lease  *number.Lease
 	owner  account.Account
-	app    App
+	app    *App // nil until it is known
 	rate   Rate
 
 	release func() // gives the channel back
@@ -45,14 +45,14 @@ func (s *Service) invite(d invitation) {
 		return
 	}
 	a.caller, a.called = callerOf(d), calledOf(d)
-	lease, ok, err := s.leaseOf(ctx, a.called)
+	lease, err := s.leaseOf(ctx, a.called)
 	switch {
+	case fault.Is(err, fault.NotFound):
+		s.turnAway(d, 404, 1)
+		return
 	case err != nil:
 		s.log.Error("inbound call", "to", string(a.called), "error", err)
 		s.turnAway(d, 503, 41)
-		return
-	case !ok:
-		s.turnAway(d, 404, 1)
 		return
 	}
 	a.lease = lease
@@ -115,11 +115,30 @@ func callerOf(d invitation) string {
 	return cmp.Or(d.From().User, anonymous)
 }
 
-func (s *Service) leaseOf(ctx context.Context, n e164.Number) (number.Lease, bool, error) {
+// leaseOf gives who has a number; a 404 when nobody has.
+func (s *Service) leaseOf(ctx context.Context, n e164.Number) (*number.Lease, error) {
 	if n == "" {
-		return number.Lease{}, false, nil
+		return nil, fault.Missing("TN lease")
 	}
-	return s.cfg.Numbers.ByTN(ctx, s.db.Read(), n)
+	return s.hots.leases.get(string(n), s.now(), func() (*number.Lease, error) {
+		l, ok, err := s.cfg.Numbers.ByTN(ctx, s.db.Read(), n)
+		if err == nil && !ok {
+			err = fault.Missing("TN lease")
+		}
+		return &l, err
+	})
+}
+
+// hotApp is the app that a call runs; it must not be changed.
+func (s *Service) hotApp(ctx context.Context, account, id string) (*App, error) {
+	a, err := s.hots.apps.get(id, s.now(), func() (*App, error) {
+		a, err := appOf(ctx, s.db.Read(), "", id)
+		return &a, err
+	})
+	if err == nil && a.Account != account {
+		err = fault.Missing("SIP control app")
+	}
+	return a, err
 }
 
 // screen does the checks whose refusal the account sees; nil lets the call in, with a channel taken.
@@ -149,11 +168,13 @@ func (s *Service) screen(ctx context.Context, a *arrival) (*call.Cause, error) {
 	if a.lease.App == "" {
 		return no(404, 1, "no_target")
 	}
-	if a.app, err = appOf(ctx, s.db.Read(), a.lease.Account, a.lease.App); fault.Is(err, fault.NotFound) {
+	app, err := s.hotApp(ctx, a.lease.Account, a.lease.App)
+	if fault.Is(err, fault.NotFound) {
 		return no(404, 1, "no_target")
 	} else if err != nil {
 		return nil, err
 	}
+	a.app = app
 	if !a.app.Active {
 		return no(480, 18, "no_target")
 	}
@@ -167,26 +188,27 @@ func (s *Service) screen(ctx context.Context, a *arrival) (*call.Cause, error) {
 
 // inboundRate finds what the call costs, and whether the first increment can be paid.
 func (s *Service) inboundRate(ctx context.Context, a *arrival) (enough bool, err error) {
-	prices, err := s.cfg.Billing.Prices(ctx, s.db.Read(), a.lease.Account, a.lease.Plan)
-	if err != nil {
-		return false, err
+	l := a.lease
+	a.rate, err = s.hots.rates.get(l.Account+" "+l.Plan, s.now(), func() (Rate, error) {
+		prices, err := s.cfg.Billing.Prices(ctx, s.db.Read(), l.Account, l.Plan)
+		return Rate{PerMin: prices.VoiceIn, MinTime: inboundSteps, Interval: inboundSteps}, err
+	})
+	if err != nil || a.rate.PerMin == 0 {
+		return err == nil, err
 	}
-	a.rate = Rate{PerMin: prices.VoiceIn, MinTime: inboundSteps, Interval: inboundSteps}
-	if a.rate.PerMin == 0 {
-		return true, nil
+	read := func() (money.Amount, error) { return s.cfg.Billing.Available(ctx, s.db.Read(), l.Account) }
+	available, err := s.hots.money.get(l.Account, s.now(), read)
+	if err == nil && available < a.rate.first() { // what is remembered never turns a call away
+		available, err = read()
 	}
-	var available money.Amount
-	if available, err = s.cfg.Billing.Available(ctx, s.db.Read(), a.lease.Account); err != nil {
-		return false, err
-	}
-	return available >= a.rate.first(), nil
+	return available >= a.rate.first(), err
 }
 
 // tag is what the leg carries.
 func (a *arrival) tag() *tag {
-	t := &tag{lease: a.lease.ID, leased: &a.lease, tn: a.called, meta: &metaBag{}, rate: a.rate}
-	if a.app.ID != "" {
-		t.app, t.hook, t.profile = &a.app, hookOf(&a.app), a.app.Profile
+	t := &tag{lease: a.lease.ID, leased: a.lease, tn: a.called, meta: &metaBag{}, rate: a.rate}
+	if a.app != nil {
+		t.app, t.hook, t.profile = a.app, hookOf(a.app), a.app.Profile
 	}
 	if n, err := e164.Parse(a.caller); err == nil {
 		t.far = n
@@ -199,7 +221,7 @@ func (a *arrival) tag() *tag {
 
 func (a *arrival) inbound(t *tag) call.Inbound {
 	p := call.Inbound{Account: a.lease.Account, Type: kindApp, From: a.caller, To: string(a.called), MaxDuration: longestCall, Tag: t}
-	if a.app.MaxMinutes > 0 {
+	if a.app != nil && a.app.MaxMinutes > 0 {
 		p.MaxDuration = min(p.MaxDuration, time.Duration(a.app.MaxMinutes)*time.Minute)
 	}
 	return p
@@ -215,7 +237,7 @@ func (s *Service) accept(a *arrival) {
 		s.log.Info("inbound call not taken", "account", a.lease.Account, "error", err)
 		return
 	}
-	sc := s.newScript(c, t, documentOf(&a.app))
+	sc := s.newScript(c, t, documentOf(a.app))
 	sc.autoAnswer, sc.park = a.app.AutoAnswer, a.app.ParkTimeout
 	sc.account = a.owner
 	s.start(sc, a.release)

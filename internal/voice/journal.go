@@ -7,17 +7,20 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/voice/call"
 )
 
 // Bounds of the journal.
 const (
-	shards      = 4
-	maxFacts    = 16 << 10               // waiting in one shard; beyond it statistics are dropped, oldest first
-	batchFacts  = 512                    // written in one transaction
+	shards      = 4                      // on PostgreSQL; SQLite has one writer and gets one shard, whose transactions are larger
+	maxFacts    = 64 << 10               // waiting in all shards; beyond it statistics are dropped, oldest first
+	batchFacts  = 1024                   // written in one transaction
 	gather      = 10 * time.Millisecond  // facts that come so close together share a transaction
-	rememberOld = 1024                   // finished legs that late recordings may still belong to, of one shard
+	gatherBusy  = 40 * time.Millisecond  // the same once they keep coming: a commit costs more than the facts of many short calls
+	busyFacts   = 12                     // in one transaction: they keep coming
+	rememberOld = 4096                   // finished legs that late recordings may still belong to, in all shards
 	firstRetry  = 100 * time.Millisecond // while the database is away
 	lastRetry   = 5 * time.Second
 	flushWait   = 10 * time.Second // at the stop, for a database that is away
@@ -29,14 +32,16 @@ const (
 type journal struct {
 	s       *Service
 	seed    maphash.Seed
-	shards  [shards]*shard
+	shards  []*shard
 	dropped atomic.Uint64
 }
 
 // shard owns the facts of its calls.
 type shard struct {
-	s    *Service
-	wake chan struct{} // bound 1: a full one says the same
+	s        *Service
+	wake     chan struct{} // bound 1: a full one says the same
+	most     int           // facts that may wait
+	remember int           // finished legs that are kept
 
 	mu      sync.Mutex
 	waiting []fact
@@ -48,18 +53,22 @@ type shard struct {
 }
 
 func newJournal(s *Service) *journal {
-	j := &journal{s: s, seed: maphash.MakeSeed()}
+	n := shards
+	if s.db != nil && s.db.Engine() == db.SQLite {
+		n = 1
+	}
+	j := &journal{s: s, seed: maphash.MakeSeed(), shards: make([]*shard, n)}
 	for i := range j.shards {
-		j.shards[i] = &shard{s: s, wake: make(chan struct{}, 1), ctx: context.Background(), legs: map[string]*legState{}}
+		j.shards[i] = &shard{s: s, wake: make(chan struct{}, 1), most: maxFacts / n, remember: rememberOld / n, ctx: context.Background(), legs: map[string]*legState{}}
 	}
 	return j
 }
 
 // push adds a fact. It never blocks.
 func (j *journal) push(f fact) {
-	sh := j.shards[maphash.String(j.seed, f.root)%shards]
+	sh := j.shards[maphash.String(j.seed, f.root)%uint64(len(j.shards))]
 	sh.mu.Lock()
-	if len(sh.waiting) >= maxFacts {
+	if len(sh.waiting) >= sh.most {
 		sh.waiting = dropOne(sh.waiting)
 		j.dropped.Add(1)
 	}
@@ -77,13 +86,16 @@ func dropOne(facts []fact) []fact {
 	at := 0
 	for i, f := range facts {
 		if f.log != nil {
-			return append(facts[:i], facts[i+1:]...)
+			at = i
+			break
 		}
 		if at == 0 && f.leg != nil && (f.leg.State == call.Ringing || f.leg.State == call.Bridged) {
 			at = i
 		}
 	}
-	return append(facts[:at], facts[at+1:]...)
+	copy(facts[1:at+1], facts[:at]) // what is given up stands near the beginning
+	facts[0] = fact{}
+	return facts[1:]
 }
 
 func (sh *shard) take() []fact {
@@ -92,6 +104,9 @@ func (sh *shard) take() []fact {
 	n := min(len(sh.waiting), batchFacts)
 	out := sh.waiting[:n:n]
 	sh.waiting = sh.waiting[n:]
+	if len(sh.waiting) == 0 {
+		sh.waiting = nil // the facts that were taken shall not stay in memory behind it
+	}
 	return out
 }
 
@@ -120,6 +135,7 @@ func (sh *shard) run(ctx context.Context, end <-chan struct{}) {
 	sh.ctx = ctx
 	extend := time.NewTicker(extendEvery)
 	defer extend.Stop()
+	wait := gather
 	for ending := false; ; {
 		select {
 		case <-end:
@@ -128,10 +144,14 @@ func (sh *shard) run(ctx context.Context, end <-chan struct{}) {
 			sh.extend(ctx)
 			continue
 		case <-sh.wake:
-			pause(end, gather)
+			pause(end, wait)
 		}
+		wait = gather
 		for facts := sh.take(); len(facts) > 0; facts = sh.take() {
 			sh.commit(ctx, facts)
+			if len(facts) >= busyFacts {
+				wait = gatherBusy
+			}
 		}
 		if ending {
 			return
@@ -151,9 +171,11 @@ func pause(end <-chan struct{}, d time.Duration) {
 
 // commit writes facts, and waits as long as the database is away.
 func (sh *shard) commit(ctx context.Context, facts []fact) {
-	var changes []change
+	changes := make([]change, 0, len(facts))
 	for _, f := range facts {
-		changes = append(changes, sh.apply(f)...)
+		if c, ok := sh.apply(f); ok {
+			changes = append(changes, c)
+		}
 	}
 	err := sh.persist(ctx, changes)
 	if err == nil || len(changes) == 0 {
@@ -191,7 +213,7 @@ func (sh *shard) persist(ctx context.Context, changes []change) error {
 // leave notes that a leg is finished and forgets the oldest of those.
 func (sh *shard) leave(id string) {
 	sh.old = append(sh.old, id)
-	for len(sh.old) > rememberOld {
+	for len(sh.old) > sh.remember {
 		delete(sh.legs, sh.old[0])
 		sh.old = sh.old[1:]
 	}

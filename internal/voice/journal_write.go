@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/opentact/opentact/internal/billing"
@@ -56,6 +57,7 @@ func (s *Service) write(ctx context.Context, changes []change) error {
 	}
 	for i := range changes {
 		s.awaited.tell(changes[i].leg.SIPCallID)
+		s.awaited.tell(changes[i].leg.ID)
 	}
 	return nil
 }
@@ -94,25 +96,21 @@ func inOrder[T any](m map[string]T) []T {
 
 // charge reserves and settles money, account by account, and names the legs that nothing could be reserved for.
 func (s *Service) charge(ctx context.Context, tx *db.Tx, changes []change) (short []string, err error) {
-	var due []*change
+	due := map[string][]*change{}
 	for i := range changes {
-		if changes[i].hold > 0 || changes[i].settle != nil {
-			due = append(due, &changes[i])
+		if c := &changes[i]; c.hold > 0 || c.settle != nil {
+			due[c.leg.Account] = append(due[c.leg.Account], c)
 		}
 	}
-	slices.SortStableFunc(due, func(a, b *change) int { return cmp.Compare(a.leg.Account, b.leg.Account) })
-	for _, c := range due {
-		if c.settle != nil {
-			err = s.settle(ctx, tx, c)
-		} else {
-			err = s.cfg.Billing.Hold(ctx, tx, holdOf(&c.leg, c.hold, s.now()))
-			if fault.Is(err, fault.Balance) {
-				short, err = append(short, c.leg.ID), nil
-			}
+	for _, account := range slices.Sorted(maps.Keys(due)) { // rows are always locked in one order
+		refused, err := s.holdAll(ctx, tx, due[account])
+		if err == nil {
+			err = s.settleAll(ctx, tx, due[account])
 		}
 		if err != nil {
-			return nil, fmt.Errorf("charge call %s: %w", c.leg.ID, err)
+			return nil, fmt.Errorf("charge calls of account %s: %w", account, err)
 		}
+		short = append(short, refused...)
 	}
 	return short, nil
 }
@@ -121,20 +119,64 @@ func holdOf(c *Call, amount money.Amount, now time.Time) billing.Hold {
 	return billing.Hold{ID: c.ID, Account: c.Account, Kind: "call", Amount: amount, Expires: now.Add(longestCall + time.Hour)}
 }
 
-func (s *Service) settle(ctx context.Context, tx *db.Tx, c *change) error {
-	if c.settle.amount == 0 {
-		return s.cfg.Billing.Release(ctx, tx, c.leg.ID)
+// holdAll reserves money for the legs of one account that were answered, and names those that there was none for.
+func (s *Service) holdAll(ctx context.Context, tx *db.Tx, due []*change) (short []string, err error) {
+	var holds []billing.Hold
+	for _, c := range due {
+		if c.hold > 0 {
+			holds = append(holds, holdOf(&c.leg, c.hold, s.now()))
+		}
 	}
-	refType, action := "voice_incoming", "voice_charge_in"
-	if c.leg.Charge == chargeOut {
-		refType, action = "voice_outgoing", "voice_charge_out"
+	if len(holds) == 0 {
+		return nil, nil
 	}
-	t, err := s.cfg.Billing.Settle(ctx, tx, c.leg.ID, billing.Entry{Account: c.leg.Account, Amount: -c.settle.amount, RefType: refType, RefUUID: c.leg.ID, Action: action,
-		Description: fmt.Sprintf("Call %s > %s, %d s", c.leg.From, c.leg.To, c.settle.seconds)})
-	if err != nil || c.leg.Charge != chargeOut || s.cfg.Routes == nil || c.leg.Profile == "" {
+	granted, err := s.cfg.Billing.HoldAll(ctx, tx, holds)
+	if err != nil {
+		return nil, err
+	}
+	for i, ok := range granted {
+		if !ok {
+			short = append(short, holds[i].ID)
+		}
+	}
+	return short, nil
+}
+
+// settleAll charges the legs of one account that have ended.
+func (s *Service) settleAll(ctx context.Context, tx *db.Tx, due []*change) error {
+	var list []billing.Settlement
+	var legs []*Call
+	for _, c := range due {
+		if c.settle == nil {
+			continue
+		}
+		refType, action := "voice_incoming", "voice_charge_in"
+		if c.leg.Charge == chargeOut {
+			refType, action = "voice_outgoing", "voice_charge_out"
+		}
+		legs = append(legs, &c.leg)
+		list = append(list, billing.Settlement{Hold: c.leg.ID, Entry: billing.Entry{Account: c.leg.Account, Amount: -c.settle.amount, RefType: refType, RefUUID: c.leg.ID, Action: action,
+			Description: "Call " + c.leg.From + " > " + c.leg.To + ", " + strconv.Itoa(c.settle.seconds) + " s"}})
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	done, err := s.cfg.Billing.SettleAll(ctx, tx, list)
+	if err != nil || s.cfg.Routes == nil {
 		return err
 	}
-	return s.cfg.Routes.Spent(ctx, tx, c.leg.Account, c.leg.Profile, -t.Amount, s.now())
+	spent := map[string]money.Amount{}
+	for i, c := range legs {
+		if c.Charge == chargeOut && c.Profile != "" && done[i].Amount != 0 {
+			spent[c.Profile] -= done[i].Amount
+		}
+	}
+	for _, profile := range slices.Sorted(maps.Keys(spent)) {
+		if err := s.cfg.Routes.Spent(ctx, tx, legs[0].Account, profile, spent[profile], s.now()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // extend reserves the next stretch for the calls whose reserved money ends soon; a call that cannot be paid for is ended.
@@ -184,9 +226,6 @@ func (sh *shard) extend(ctx context.Context) {
 
 // report appends the event of a change and its webhook.
 func (s *Service) report(ctx context.Context, tx *db.Tx, v *viewer, c *change) error {
-	if c.settle != nil {
-		v.forget(c.leg.Account)
-	}
 	v.seed(c.tag)
 	switch {
 	case c.log != nil:
@@ -215,92 +254,46 @@ func (s *Service) append(ctx context.Context, tx *db.Tx, v *viewer, c *change, e
 	return s.cfg.Events.Append(tx, e)
 }
 
-// The call of a call_state event: only the stamp of its state, no cause before the end.
-type (
-	stateStamps struct {
-		InitOn    *string `json:"init_on,omitempty"`
-		RingOn    *string `json:"ring_on,omitempty"`
-		AnswerOn  *string `json:"answer_on,omitempty"`
-		BridgeOn  *string `json:"bridge_on,omitempty"`
-		HangupOn  *string `json:"hangup_on,omitempty"`
-		DestroyOn *string `json:"destroy_on,omitempty"`
-	}
-	stateCause struct {
-		Q850  *int    `json:"q850_cause,omitempty"`
-		Name  *string `json:"q850_cause_string,omitempty"`
-		Stack *string `json:"release_cause_from_protocol_stack,omitempty"`
-	}
-	stateCall struct {
-		callHead
-		stateStamps
-		stateCause
-		callFacts
-		callRelations
-		callOurs
-	}
-	// statePayload is what older readers know: the scalars of the call with all stamps.
-	statePayload struct {
-		callHead
-		DurationMS int64 `json:"duration_ms"`
-		callStamps
-		StateEnd *string `json:"state_end"`
-		stateCause
-		callFacts
-		callOurs
-		TN      json.RawMessage `json:"tn"`
-		Account json.RawMessage `json:"account"`
-		App     json.RawMessage `json:"sip_control_app"`
-	}
-)
-
-func stampOf(c *Call) stateStamps {
-	switch c.State {
-	case call.Init:
-		return stateStamps{InitOn: on(c.InitOn)}
-	case call.Ringing:
-		return stateStamps{RingOn: on(c.RingOn)}
-	case call.Live:
-		return stateStamps{AnswerOn: on(c.AnswerOn)}
-	case call.Bridged:
-		return stateStamps{BridgeOn: on(c.BridgeOn)}
-	case call.Hangup:
-		return stateStamps{HangupOn: on(c.HangupOn)}
-	}
-	return stateStamps{DestroyOn: on(c.DestroyOn)}
-}
-
 func (s *Service) reportState(ctx context.Context, tx *db.Tx, v *viewer, c *change) error {
 	account, err := v.callAccount(ctx, c.leg.Account)
 	if err != nil {
 		return err
 	}
-	rel, err := v.relations(ctx, &c.leg, c.kin, account)
+	t, err := v.ties(ctx, &c.leg, account)
 	if err != nil {
 		return err
 	}
 	now := s.now()
-	sc := scalarsOf(&c.leg, now)
-	cause := stateCause(sc.callCause)
-	payload := statePayload{sc.callHead, c.leg.length(now).Milliseconds(), sc.callStamps, sc.FinishedOn, cause, sc.callFacts, sc.callOurs, rel.TN, account, rel.App}
-	message := fmt.Sprintf("%s %s %s > %s - %s", c.leg.Kind, c.leg.Direction, c.leg.From, c.leg.To, c.leg.State)
-	return s.append(ctx, tx, v, c, event.Event{Type: CallStateEvent, Message: message, Payload: payload},
-		event.Member{Name: "call", Value: stateCall{sc.callHead, stampOf(&c.leg), cause, sc.callFacts, rel, sc.callOurs}})
+	b := appendStatePayload(v.scratch[:0], &c.leg, &t, now) // Append copies what it is given: one buffer serves all
+	n := len(b)
+	b = v.appendState(b, &c.leg, &t, &c.kin, now)
+	v.scratch = b
+	message := c.leg.Kind + " " + c.leg.Direction + " " + c.leg.From + " > " + c.leg.To + " - " + string(c.leg.State)
+	return s.append(ctx, tx, v, c, event.Event{Type: CallStateEvent, Message: message, Payload: json.RawMessage(b[:n])},
+		event.Member{Name: "call", Value: json.RawMessage(b[n:])})
 }
 
 func (s *Service) reportLog(ctx context.Context, tx *db.Tx, v *viewer, c *change) error {
-	whole, err := v.wholeCall(ctx, &c.leg, c.kin)
+	account, err := v.callAccount(ctx, c.leg.Account)
 	if err != nil {
 		return err
 	}
-	l := c.log
-	payload := struct {
-		Command json.RawMessage `json:"command"`
-		Call    callScalars     `json:"call"`
-	}{l.Command, scalarsOf(&c.leg, s.now())}
-	message := fmt.Sprintf("%s: success %t, reason: %s", l.Name, l.Success, l.Reason)
-	return s.append(ctx, tx, v, c, event.Event{Type: CallFlowEvent, Message: message, Payload: payload},
+	t, err := v.ties(ctx, &c.leg, account)
+	if err != nil {
+		return err
+	}
+	l, now := c.log, s.now()
+	b := appendRaw(append(v.scratch[:0], `{"command":`...), l.Command)
+	b = append(appendScalars(append(b, `,"call":`...), &c.leg, now), '}')
+	payload := len(b)
+	b = v.appendWhole(b, &c.leg, &t, &c.kin, now)
+	whole := len(b)
+	b = appendLog(b, l)
+	v.scratch = b
+	message := l.Name + ": success " + strconv.FormatBool(l.Success) + ", reason: " + l.Reason
+	return s.append(ctx, tx, v, c, event.Event{Type: CallFlowEvent, Message: message, Payload: json.RawMessage(b[:payload])},
 		event.Member{Name: "success", Value: l.Success}, event.Member{Name: "command", Value: l.Name},
-		event.Member{Name: "call", Value: whole}, event.Member{Name: "call_flow", Value: wireLog(l)})
+		event.Member{Name: "call", Value: json.RawMessage(b[payload:whole])}, event.Member{Name: "call_flow", Value: json.RawMessage(b[whole:])})
 }
 
 // recordPayload is the payload of call_record.
@@ -315,7 +308,7 @@ func (s *Service) reportRecord(ctx context.Context, tx *db.Tx, v *viewer, c *cha
 	if r.State != recordAvailable && r.State != recordFailed {
 		return nil
 	}
-	whole, err := v.wholeCall(ctx, &c.leg, c.kin)
+	whole, err := v.whole(ctx, &c.leg, &c.kin)
 	if err != nil {
 		return err
 	}
@@ -348,11 +341,11 @@ func (s *Service) notify(ctx context.Context, tx *db.Tx, v *viewer, c *change) e
 		}
 	}
 	if n.Method != "GET" {
-		whole, err := v.wholeCall(ctx, &c.leg, c.kin)
+		whole, err := v.whole(ctx, &c.leg, &c.kin)
 		if err != nil {
 			return err
 		}
-		n.Body = encode(whole)
+		n.Body = whole
 	}
 	return s.cfg.Webhooks.Notify(ctx, tx, n)
 }

@@ -120,18 +120,18 @@ type change struct {
 	settle *settlement
 }
 
-// apply turns a fact into changes and remembers it.
-func (sh *shard) apply(f fact) []change {
+// apply turns a fact into a change and remembers it; false when it belongs to no call.
+func (sh *shard) apply(f fact) (change, bool) {
 	switch {
 	case f.leg != nil:
-		return sh.applyLeg(f.leg)
+		return sh.applyLeg(f.leg), true
 	case f.log != nil:
 		return sh.applyLog(f.log)
 	}
 	return sh.applyRecord(f.record)
 }
 
-func (sh *shard) applyLeg(l *call.Leg) []change {
+func (sh *shard) applyLeg(l *call.Leg) change {
 	st := sh.legs[l.ID]
 	if st == nil {
 		st = &legState{tag: tagOf(l), call: sh.s.newLeg(l)}
@@ -149,7 +149,7 @@ func (sh *shard) applyLeg(l *call.Leg) []change {
 	}
 	sh.tellParent(st)
 	ch.leg, ch.kin = st.call, sh.kinOf(st)
-	return []change{ch}
+	return ch
 }
 
 // newLeg is a row as it begins.
@@ -271,10 +271,10 @@ func (sh *shard) known(id string) *legState {
 	return st
 }
 
-func (sh *shard) applyLog(l *Log) []change {
+func (sh *shard) applyLog(l *Log) (change, bool) {
 	st := sh.known(l.Call)
 	if st == nil {
-		return nil
+		return change{}, false
 	}
 	l.Account, l.App, l.ID = st.call.Account, st.call.App, ident.New()
 	st.call.Meta = st.tag.meta.all()
@@ -282,13 +282,13 @@ func (sh *shard) applyLog(l *Log) []change {
 	if len(st.logs) < maxRawLogs {
 		st.logs = append(st.logs, *l)
 	}
-	return []change{ch}
+	return ch, true
 }
 
-func (sh *shard) applyRecord(r *call.Record) []change {
+func (sh *shard) applyRecord(r *call.Record) (change, bool) {
 	st := sh.known(r.Leg)
 	if st == nil {
-		return nil
+		return change{}, false
 	}
 	i := slices.IndexFunc(st.records, func(old Record) bool { return old.ID == r.ID })
 	if i < 0 {
@@ -298,7 +298,7 @@ func (sh *shard) applyRecord(r *call.Record) []change {
 	st.records[i].follow(r, sh.s.now())
 	out := st.records[i]
 	st.finish()
-	return []change{{leg: st.call, kin: sh.kinOf(st), tag: st.tag, record: &out}}
+	return change{leg: st.call, kin: sh.kinOf(st), tag: st.tag, record: &out}, true
 }
 
 // follow takes over what the engine says of a recording.

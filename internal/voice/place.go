@@ -60,10 +60,33 @@ func (s *Service) PlaceCall(ctx context.Context, n NewCall) (Call, error) {
 	ready.ready, ready.placed, ready.record, ready.park, ready.account, ready.autoAnswer = sc.ready, true, sc.record, sc.park, owner, false
 	leg := placed.A()
 	s.start(ready, free)
+	if err := s.written(ctx, n.Account, leg.ID); err != nil {
+		placed.Hangup(call.Cause{Q850: call.TemporaryFailure, Reason: "internal", By: call.ByPlatform})
+		return Call{}, err
+	}
 	row := s.newLeg(&leg)
 	row.follow(&leg)
 	row.Meta = t.meta.all()
 	return row, nil
+}
+
+// written waits until the journal has put a leg on the disk: a 201 promises that the call will be found. Storage that is away for too long is a 503.
+func (s *Service) written(ctx context.Context, account, leg string) error {
+	news := s.awaited.add(leg)
+	defer s.awaited.remove(leg, news)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writtenWait)
+	defer cancel()
+	for {
+		_, err := legOf(ctx, s.db.Read(), account, leg)
+		if !fault.Is(err, fault.NotFound) {
+			return err
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return fault.New(fault.Unavailable)
+		}
+	}
 }
 
 // planCall finds what the call will run.

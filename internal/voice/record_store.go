@@ -15,30 +15,20 @@ var recordColumns = strings.Fields(`uuid account call tag format channels asr la
 
 const recordFixed = 9 // the first columns never change
 
-func (r *Record) values() []any {
-	return []any{r.ID, r.Account, r.Call, db.Text(r.Tag), r.Format, r.Channels, r.ASR, db.Text(r.Lang), db.At(r.Created),
+// A record that was deleted stays so.
+var recordInserts = insertsOf("call_record", recordColumns, upsert(recordColumns, recordFixed)+" WHERE call_record.state <> 'deleted'")
+
+func (r *Record) values(args []any) []any {
+	return append(args, r.ID, r.Account, r.Call, db.Text(r.Tag), r.Format, r.Channels, r.ASR, db.Text(r.Lang), db.At(r.Created),
 		r.State, r.Duration.Milliseconds(), sql.NullInt64{Int64: r.Size, Valid: r.Size > 0}, db.Text(r.SHA256), db.Text(r.Key), db.Text(r.Reason), r.TranscriptState, db.Text(r.Text),
-		db.At(r.AvailableOn), db.At(r.ExpiredOn), db.At(r.Modified)}
+		db.At(r.AvailableOn), db.At(r.ExpiredOn), db.At(r.Modified))
 }
 
 // saveRecords writes records, each at most once. A record that was deleted stays so.
 func saveRecords(ctx context.Context, tx *db.Tx, records []*Record) error {
-	set := make([]string, 0, len(recordColumns)-recordFixed)
-	for _, c := range recordColumns[recordFixed:] {
-		set = append(set, c+" = excluded."+c)
-	}
-	for len(records) > 0 {
-		part := records[:min(len(records), rowsAtOnce)]
-		records = records[len(part):]
-		var args []any
-		for _, r := range part {
-			args = append(args, r.values()...)
-		}
-		_, err := tx.Exec(ctx, "INSERT INTO call_record ("+strings.Join(recordColumns, ", ")+") VALUES "+db.Values(len(part), len(recordColumns))+
-			" ON CONFLICT (uuid) DO UPDATE SET "+strings.Join(set, ", ")+" WHERE call_record.state <> 'deleted'", args...)
-		if err != nil {
-			return fmt.Errorf("save records: %w", err)
-		}
+	err := recordInserts.insertAll(ctx, tx, len(records), func(args []any, i int) []any { return records[i].values(args) })
+	if err != nil {
+		return fmt.Errorf("save records: %w", err)
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ const (
 	holdAhead          = time.Minute
 	addressWait        = 2 * time.Second // look-up of a host that a document names
 	frontWait          = 5 * time.Second // database questions about an inbound call
+	writtenWait        = 5 * time.Second // for a new call's row
 	maxRawLogs         = 1000            // logs and children shown with one call
 )
 
@@ -194,6 +195,7 @@ type Service struct {
 	scripts scripts
 	taken   channels
 	awaited waiters
+	hots    hots
 
 	stop     context.Context // ends the scripts at the end of Run
 	stopAll  context.CancelCauseFunc

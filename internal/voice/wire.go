@@ -56,6 +56,8 @@ type viewer struct {
 	s     *Service
 	q     db.Querier
 	cache map[string]json.RawMessage
+
+	scratch []byte // of the event that is being rendered
 }
 
 func (s *Service) viewer(q db.Querier) *viewer {
@@ -79,12 +81,6 @@ func (v *viewer) get(key string, render func() (json.RawMessage, error)) (json.R
 	}
 	v.cache[key] = raw
 	return raw, nil
-}
-
-// forget drops what shows an account's balance.
-func (v *viewer) forget(account string) {
-	delete(v.cache, "call account "+account)
-	delete(v.cache, "event account "+account)
 }
 
 func (v *viewer) callAccount(ctx context.Context, id string) (json.RawMessage, error) {

@@ -91,6 +91,7 @@ type Config struct {
 type Engine struct {
 	cfg      Config
 	registry registry
+	sources  sources
 	calls    sync.WaitGroup
 	count    atomic.Int64
 	kill     context.Context // ends what a call left behind, such as a conversion, when the drain is over

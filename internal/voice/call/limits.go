@@ -23,8 +23,10 @@ const (
 	keyPause     = 500 * time.Millisecond
 	keyGap       = 100 * time.Millisecond
 	shards       = 32
-	recordBuffer = 10 * 8000 // samples of each channel that wait for the disk; more are lost and become silence
-	recordChunk  = 1600      // samples after which the writer is woken
+	maxSources   = 1024        // far sides whose own address of ours is remembered
+	sourceFor    = time.Second // and for how long: routes change
+	recordBuffer = 10 * 8000   // samples of each channel that wait for the disk; more are lost and become silence
+	recordChunk  = 1600        // samples after which the writer is woken
 	recordSlack  = 200 * time.Millisecond
 	trimPending  = 30 * 8000 // samples of a pause kept as they were when trimming
 	maxRecord    = 4 * time.Hour

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opentact/opentact/internal/audio"
@@ -37,7 +38,7 @@ type media struct {
 // openMedia takes ports for a leg whose far side is at an address.
 func (c *Call) openMedia(l *leg, remote netip.Addr, list []sdp.Codec) (*media, error) {
 	cfg := &c.engine.cfg
-	addr, err := advertised(cfg.MediaIP, remote)
+	addr, err := c.engine.ownAddr(remote)
 	if err != nil {
 		return nil, err
 	}
@@ -56,18 +57,47 @@ func (c *Call) openMedia(l *leg, remote netip.Addr, list []sdp.Codec) (*media, e
 	return m, nil
 }
 
-// advertised is the address that a far side shall send to: the configured one, else the one from which packets to it leave. A far side
+// ownAddr is the address that a far side shall send to: the configured one, else the one from which packets to it leave. A far side
 // on this machine is told the address it used itself.
-func advertised(own, remote netip.Addr) (netip.Addr, error) {
+func (e *Engine) ownAddr(remote netip.Addr) (netip.Addr, error) {
+	own := e.cfg.MediaIP
 	if own.IsValid() && !own.IsUnspecified() {
 		return own, nil
 	}
+	return e.sources.get(remote, e.cfg.Now(), sourceOf)
+}
+
+// sourceOf asks the kernel from which address packets to remote leave.
+func sourceOf(remote netip.Addr) (netip.Addr, error) {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(remote, 9)))
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("find the own address: %w", err)
 	}
 	defer conn.Close()
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+}
+
+// sources remembers own addresses for a moment: routes change, but not with each call.
+type sources struct {
+	mu    sync.Mutex
+	known map[netip.Addr]netip.Addr
+	since time.Time
+}
+
+func (s *sources) get(remote netip.Addr, now time.Time, ask func(netip.Addr) (netip.Addr, error)) (netip.Addr, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil || len(s.known) >= maxSources || now.Sub(s.since) > sourceFor {
+		s.known, s.since = map[netip.Addr]netip.Addr{}, now
+	}
+	if own, ok := s.known[remote]; ok {
+		return own, nil
+	}
+	own, err := ask(remote)
+	if err == nil {
+		s.known[remote] = own
+	}
+	return own, err
 }
 
 func (m *media) local() sdp.Local {
