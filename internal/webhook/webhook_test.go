@@ -183,7 +183,7 @@ func TestTheSecondAddressIsUsedWhenTheFirstFailsThreeTimes(t *testing.T) {
 		account := ident.New()
 		r.notify(webhook.Notice{Account: account, URLs: []string{c.URL + "/first", c.URL + "/second"}, Schedule: webhook.Messaging, Trigger: "sms_sent"})
 		r.run()
-		for n, wait := range []time.Duration{5 * time.Second, 25 * time.Second, 0} {
+		for n, wait := range []time.Duration{5 * time.Second, 25 * time.Second} { // the second address follows the third failure at once
 			c.await(t, n+1)
 			r.history(account, "pending", n+1)
 			r.c.move(wait)
