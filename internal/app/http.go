@@ -8,6 +8,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/httpapi"
 	"github.com/opentact/opentact/internal/sandbox"
 )
@@ -25,7 +26,7 @@ func (a *App) newAPI() *httpapi.API {
 	seconds := a.metrics.Seconds("http_request", "Time of REST operations", nil, "operation", "status")
 	api := httpapi.New(httpapi.Options{
 		Version: a.build.Version, Commit: a.build.Commit, APIURL: a.cfg.APIURL, Logger: a.log,
-		Auth: a.domains.accounts, Idempotency: answers{a.db, a.now}, Ready: a.notReady,
+		Auth: a.domains.accounts, Idempotency: answers{a.db, a.now}, Ready: a.notReady, Down: db.Down,
 		Observe: func(op string, status int, d time.Duration) {
 			seconds.WithLabelValues(op, fmt.Sprintf("%dxx", status/100)).Observe(d.Seconds())
 		},

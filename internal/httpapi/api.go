@@ -43,7 +43,8 @@ type Options struct {
 	LimitOf                  func(Identity) Limit // replaces Limit where settings differ; its zero Limit means Limit
 	Idempotency              IdempotencyStore     // nil: keys are ignored
 	Now                      func() time.Time
-	Ready                    func() []string // names what is not ready; nil: always ready
+	Ready                    func() []string  // names what is not ready; nil: always ready
+	Down                     func(error) bool // tells errors that mean "storage cannot answer now": 503 instead of 500
 	Observe                  func(op string, status int, d time.Duration)
 	TrustedProxies           []netip.Prefix // whose X-Forwarded-For is believed
 	TLS                      bool           // the public side is https: answers carry HSTS

@@ -48,6 +48,9 @@ type problemField struct {
 
 func errNoCredential() *fault.Error { return fault.New(fault.Unauthorized) }
 
+// awayRetry is when to come back while storage is away.
+const awayRetry = 2 * time.Second
+
 // Fail renders an error on a raw handler's writer, as the operations do.
 func (a *API) Fail(w http.ResponseWriter, r *http.Request, err error) {
 	st := stateOf(r.Context())
@@ -78,6 +81,9 @@ func (a *API) fail(ctx context.Context, st *state, err error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		a.log.WarnContext(ctx, "request timed out", "request_id", st.id, "op", st.label, "err", err)
 		e = fault.New(fault.Unavailable)
+	case a.opt.Down != nil && a.opt.Down(err):
+		a.log.WarnContext(ctx, "storage is away", "request_id", st.id, "op", st.label, "err", err)
+		e = &fault.Error{Code: fault.Unavailable, Retry: awayRetry}
 	default:
 		a.log.ErrorContext(ctx, "request broke", "request_id", st.id, "op", st.label, "err", err)
 		e = fault.New(fault.Internal)

@@ -481,3 +481,15 @@ type discard struct {
 func (d *discard) Header() http.Header         { return d.h }
 func (d *discard) WriteHeader(s int)           { d.status = s }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+
+func TestStorageThatIsAwayIsA503(t *testing.T) {
+	away := errors.New("connection refused")
+	b := newBench(t, nil)
+	b.API.opt.Down = func(err error) bool { return errors.Is(err, away) }
+	Handle(b.API, Op{ID: "gone", Method: "GET", Path: "/rest/call"}, func(context.Context, *struct{}) (Empty, error) {
+		return Empty{}, fmt.Errorf("read call: %w", away)
+	})
+	if r := b.do(t, "GET", "/rest/call", "").want(t, 503); r.body["meta"] != "unavailable" || r.header.Get("Retry-After") == "" {
+		t.Errorf("got %s", r.text)
+	}
+}
