@@ -22,8 +22,8 @@ import (
 	"github.com/opentact/opentact/internal/obs"
 )
 
-// gcPercent lets the heap grow to three times what lives before it is swept: half the collector's CPU for some tens of megabytes. GOGC in the environment wins.
-const gcPercent = 200
+// gcPercent lets the heap grow to four times what lives before it is swept: a third of the collector's CPU for some tens of megabytes. GOGC in the environment wins.
+const gcPercent = 300
 
 // Build is what the program was made from.
 type Build struct{ Version, Commit string }

@@ -34,9 +34,11 @@ type Log struct {
 	now    func() time.Time
 	news   chan struct{} // holds one nudge; more are the same
 
-	mu   sync.Mutex // guards the two below
-	subs map[int]func(Row)
-	next int
+	mu     sync.Mutex // guards those below
+	subs   map[int]func(Row)
+	next   int
+	fresh  [][]Row // groups that this node committed and the relay has not seen
+	behind int     // rows in them
 }
 
 // NewLog makes a log; Run serves its subscribers.
@@ -81,7 +83,11 @@ func (l *Log) Flush(ctx context.Context, tx *db.Tx, items []any) error {
 		row.Body = r.body(row.Seq)
 		rows[i] = row
 	}
-	return insertRows(ctx, tx, rows)
+	if err := insertRows(ctx, tx, rows); err != nil {
+		return err
+	}
+	tx.After(func() { l.hand(rows) })
+	return nil
 }
 
 // Committed wakes the relays; db calls it after the commit.

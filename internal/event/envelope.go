@@ -13,8 +13,9 @@ const timeForm = "2006-01-02T15:04:05.000Z"
 
 // rendered is an event that waits for its cursor: everything else is bytes already, made on the caller's goroutine.
 type rendered struct {
-	row  Row
-	tail []byte // from `"created_on"` to the closing brace
+	row    Row
+	text   []byte // the envelope with room for the cursor
+	cursor int    // where that is
 }
 
 // Members with a place of their own; the others stand after the payload.
@@ -24,8 +25,23 @@ var (
 )
 
 func render(e Event) (rendered, error) {
+	size := 1024 + len(e.Message)
+	if raw, ok := e.Payload.(json.RawMessage); ok {
+		size += len(raw)
+	}
+	for _, m := range e.Members {
+		if raw, ok := m.Value.(json.RawMessage); ok {
+			size += len(raw) + len(m.Name)
+		}
+	}
 	var b bytes.Buffer
-	b.Grow(1024)
+	b.Grow(size)
+	b.WriteString(`{"uuid":"`)
+	b.WriteString(e.UUID)
+	b.WriteString(`","cursor":"`)
+	cursor := b.Len()
+	b.WriteString(noCursor)
+	b.WriteString(`",`)
 	at := e.At.UTC().AppendFormat(make([]byte, 0, len(timeForm)), timeForm)
 	for i, name := range []string{`"created_on":"`, `","modified_on":"`, `","timestamp":"`} {
 		b.WriteString(name)
@@ -50,7 +66,7 @@ func render(e Event) (rendered, error) {
 	}
 	b.WriteString(`,"delivery_report":[]}`)
 	row := Row{UUID: e.UUID, Account: e.Account, Type: string(e.Type), RefID: e.RefID, At: e.At.UTC().Truncate(time.Microsecond)}
-	return rendered{row: row, tail: b.Bytes()}, nil
+	return rendered{row: row, text: b.Bytes(), cursor: cursor}, nil
 }
 
 // members writes those whose name is (want) or is not (!want) in the set; account is always left to its own place.
@@ -106,13 +122,11 @@ func plain(s string) bool {
 	return true
 }
 
+// noCursor keeps the room of a cursor, which are all of one length.
+const noCursor = "c_0000000000000000"
+
 // body puts the cursor in.
 func (r rendered) body(seq int64) []byte {
-	out := make([]byte, 0, len(r.tail)+96)
-	out = append(out, `{"uuid":"`...)
-	out = append(out, r.row.UUID...)
-	out = append(out, `","cursor":"`...)
-	out = append(out, FormatCursor(seq)...)
-	out = append(out, `",`...)
-	return append(out, r.tail...)
+	copy(r.text[r.cursor:], FormatCursor(seq))
+	return r.text
 }

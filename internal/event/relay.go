@@ -1,7 +1,9 @@
 package event
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -9,6 +11,7 @@ import (
 const (
 	pollEvery = 500 * time.Millisecond // looks by itself: a nudge of another node may be lost
 	chunk     = 500                    // rows read at once
+	maxFresh  = 8192                   // rows that wait for the relay before it has to read them
 )
 
 // Subscribe hands every event committed from now on to fn, in order, on the relay's goroutine: fn must not block. Cancel ends it.
@@ -47,23 +50,66 @@ func (l *Log) Run(ctx context.Context, ready func()) error {
 	}
 }
 
-// drain hands over all rows after last and gives the new last.
+// hand gives the relay what was just committed, so that it need not read it back. When too much waits, it is dropped: the relay reads the log then.
+func (l *Log) hand(rows []Row) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.behind+len(rows) > maxFresh {
+		l.fresh, l.behind = nil, 0
+		return
+	}
+	l.fresh = append(l.fresh, rows)
+	l.behind += len(rows)
+}
+
+// taken gives all groups that were handed over, in the order of the log: of two writers the later one may report first.
+func (l *Log) taken() [][]Row {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := l.fresh
+	l.fresh, l.behind = nil, 0
+	slices.SortFunc(out, func(a, b []Row) int { return cmp.Compare(a[0].Seq, b[0].Seq) })
+	return out
+}
+
+// drain hands over all rows after last and gives the new last. Groups that follow on are taken as they were committed; where one is missing, because another node
+// or a writer that has not reported yet committed it, the log is read.
 func (l *Log) drain(ctx context.Context, last int64) (int64, error) {
+	for _, group := range l.taken() {
+		if group[0].Seq > last+1 {
+			break // the log has this one and those before it
+		}
+		if group[0].Seq == last+1 {
+			last = l.deliver(group)
+		}
+	}
+	head, _, err := l.Head(ctx)
+	if err != nil || head <= last {
+		return last, err
+	}
 	for {
 		rows, err := l.Read(ctx, Query{After: last, Limit: chunk})
 		if err != nil {
 			return last, err
 		}
-		for _, r := range rows {
-			for _, fn := range l.subscribers() {
-				fn(r)
-			}
-			last = r.Seq
+		if len(rows) > 0 {
+			last = l.deliver(rows)
 		}
 		if len(rows) < chunk {
 			return last, nil
 		}
 	}
+}
+
+// deliver gives rows to all subscribers and tells the last one's place.
+func (l *Log) deliver(rows []Row) int64 {
+	subs := l.subscribers()
+	for _, r := range rows {
+		for _, fn := range subs {
+			fn(r)
+		}
+	}
+	return rows[len(rows)-1].Seq
 }
 
 func (l *Log) subscribers() []func(Row) {
