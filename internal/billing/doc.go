@@ -5,5 +5,6 @@
 // written with the change, at most one a second and account, the last value always (notify.go). billing_http.go shows transactions and price plans.
 //
 // The schema holds the invariant: balance + credit limit - reserved is never negative. Amounts are micro-dollars and never pass through a float.
+// HoldAll and SettleAll (batch.go) are Hold and Settle for many objects, with few statements for each account; Lock takes accounts' rows before other writes.
 // It knows no number, call or message: those name themselves in ref_type and ref_uuid.
 package billing

@@ -3,6 +3,7 @@ package billing_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -57,7 +58,8 @@ func TestBooksAddUpAfterAnySequence(t *testing.T) {
 			entry := func(a int64) billing.Entry {
 				return billing.Entry{Account: account, Amount: money.Amount(a), RefType: "adjustment", Action: "adjustment"}
 			}
-			t.Repeat(map[string]func(*rapid.T){
+			steps := batchSteps(d, s, account, do, amount, until, entry)
+			maps.Copy(steps, map[string]func(*rapid.T){
 				"post": func(t *rapid.T) {
 					a := rapid.Int64Range(-1_500_000, 1_500_000).Draw(t, "amount")
 					do(func(ctx context.Context, tx *db.Tx) error { _, err := s.Post(ctx, tx, entry(a)); return err })
@@ -83,57 +85,6 @@ func TestBooksAddUpAfterAnySequence(t *testing.T) {
 						t.Fatalf("asked %d, charged %d, told %d", a, charged, got.Amount)
 					}
 				},
-				"hold all": func(t *rapid.T) {
-					ids := rapid.SliceOfNDistinct(rapid.IntRange(0, 9), 1, 6, rapid.ID[int]).Draw(t, "ids")
-					var list []billing.Hold
-					var wish money.Amount
-					for _, n := range ids {
-						a := money.Amount(amount.Draw(t, "amount"))
-						wish += a
-						list = append(list, billing.Hold{ID: fmt.Sprint(account, "all", n), Account: account, Kind: "sms", Amount: a, Expires: until.Draw(t, "until")})
-					}
-					before := readBooks(t, d, account)
-					var granted []bool
-					do(func(ctx context.Context, tx *db.Tx) (err error) {
-						granted, err = s.HoldAll(ctx, tx, list)
-						return err
-					})
-					if granted == nil { // held already
-						return
-					}
-					left := before.balance + before.credit - before.reserved
-					for i, ok := range granted {
-						if ok != (int64(list[i].Amount) <= left) {
-							t.Fatalf("%v of %v, %d left", granted, list, left)
-						}
-						if ok {
-							left -= int64(list[i].Amount)
-						}
-					}
-				},
-				"settle all": func(t *rapid.T) {
-					ids := rapid.SliceOfN(rapid.IntRange(0, 9), 1, 6).Draw(t, "ids")
-					var list []billing.Settlement
-					for _, n := range ids {
-						list = append(list, billing.Settlement{Hold: fmt.Sprint(account, "all", n), Entry: entry(-amount.Draw(t, "amount"))})
-					}
-					before := readBooks(t, d, account)
-					var got []billing.Transaction
-					do(func(ctx context.Context, tx *db.Tx) (err error) {
-						got, err = s.SettleAll(ctx, tx, list)
-						return err
-					})
-					at := before.balance
-					for i, x := range got {
-						if x.Amount > 0 || x.Amount < list[i].Entry.Amount || x.UUID != "" && (int64(x.Before) != at || x.After != x.Before+x.Amount) {
-							t.Fatalf("asked %+v, at %d told %+v", list[i], at, x)
-						}
-						at += int64(x.Amount)
-					}
-					if after := readBooks(t, d, account); after.balance != at {
-						t.Fatalf("balance %d, told %d", after.balance, at)
-					}
-				},
 				"release": func(t *rapid.T) {
 					h := id.Draw(t, "id")
 					do(func(ctx context.Context, tx *db.Tx) error { return s.Release(ctx, tx, h) })
@@ -150,8 +101,66 @@ func TestBooksAddUpAfterAnySequence(t *testing.T) {
 				},
 				"": func(t *rapid.T) { readBooks(t, d, account).check(t) },
 			})
+			t.Repeat(steps)
 		})
 	})
+}
+
+// batchSteps are the paths that move money for many objects at once.
+func batchSteps(d *db.DB, s *billing.Service, account string, do func(func(ctx context.Context, tx *db.Tx) error), amount *rapid.Generator[int64],
+	until *rapid.Generator[time.Time], entry func(int64) billing.Entry,
+) map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"hold all": func(t *rapid.T) {
+			ids := rapid.SliceOfNDistinct(rapid.IntRange(0, 9), 1, 6, rapid.ID[int]).Draw(t, "ids")
+			var list []billing.Hold
+			for _, n := range ids {
+				a := money.Amount(amount.Draw(t, "amount"))
+				list = append(list, billing.Hold{ID: fmt.Sprint(account, "all", n), Account: account, Kind: "sms", Amount: a, Expires: until.Draw(t, "until")})
+			}
+			before := readBooks(t, d, account)
+			var granted []bool
+			do(func(ctx context.Context, tx *db.Tx) (err error) {
+				granted, err = s.HoldAll(ctx, tx, list)
+				return err
+			})
+			if granted == nil { // held already
+				return
+			}
+			left := before.balance + before.credit - before.reserved
+			for i, ok := range granted {
+				if ok != (int64(list[i].Amount) <= left) {
+					t.Fatalf("%v of %v, %d left", granted, list, left)
+				}
+				if ok {
+					left -= int64(list[i].Amount)
+				}
+			}
+		},
+		"settle all": func(t *rapid.T) {
+			ids := rapid.SliceOfN(rapid.IntRange(0, 9), 1, 6).Draw(t, "ids")
+			var list []billing.Settlement
+			for _, n := range ids {
+				list = append(list, billing.Settlement{Hold: fmt.Sprint(account, "all", n), Entry: entry(-amount.Draw(t, "amount"))})
+			}
+			before := readBooks(t, d, account)
+			var got []billing.Transaction
+			do(func(ctx context.Context, tx *db.Tx) (err error) {
+				got, err = s.SettleAll(ctx, tx, list)
+				return err
+			})
+			at := before.balance
+			for i, x := range got {
+				if x.Amount > 0 || x.Amount < list[i].Entry.Amount || x.UUID != "" && (int64(x.Before) != at || x.After != x.Before+x.Amount) {
+					t.Fatalf("asked %+v, at %d told %+v", list[i], at, x)
+				}
+				at += int64(x.Amount)
+			}
+			if after := readBooks(t, d, account); after.balance != at {
+				t.Fatalf("balance %d, told %d", after.balance, at)
+			}
+		},
+	}
 }
 
 // TestParallelSettlementsBeyondTheBalanceStayExact: charges above what is there meet each other, expiring holds and extensions on several accounts.

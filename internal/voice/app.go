@@ -59,8 +59,10 @@ const (
 
 // newApp is an app with the contract's defaults.
 func newApp(account, user string, now time.Time) App {
-	return App{ID: ident.New(), Account: account, Active: true, MinAttest: "C", WebhookMethod: "POST", FlowMethod: "GET", ParkTimeout: defaultParkTimeout,
-		Ingress: TrunkSettings{mediaType}, Egress: TrunkSettings{mediaType}, CreatedBy: user, Created: now, Modified: now}
+	return App{
+		ID: ident.New(), Account: account, Active: true, MinAttest: "C", WebhookMethod: "POST", FlowMethod: "GET", ParkTimeout: defaultParkTimeout,
+		Ingress: TrunkSettings{mediaType}, Egress: TrunkSettings{mediaType}, CreatedBy: user, Created: now, Modified: now,
+	}
 }
 
 // CreateApp makes an app: change fills it in.

@@ -52,10 +52,12 @@ func numberOf(n *int) sql.NullInt64 {
 }
 
 func (a *App) values() []any {
-	return []any{a.ID, a.Account, a.Name, a.Active, number0(a.Product), a.TechPrefix, a.AutoAnswer, number0(a.MaxMinutes), a.VerifyPolicy, a.MinAttest,
+	return []any{
+		a.ID, a.Account, a.Name, a.Active, number0(a.Product), a.TechPrefix, a.AutoAnswer, number0(a.MaxMinutes), a.VerifyPolicy, a.MinAttest,
 		db.Text(a.WebhookURL), a.WebhookMethod, numberOf(a.WebhookTimeout), db.Text(a.WebhookSecret), db.Text(a.FlowURL), a.FlowMethod, numberOf(a.FlowTimeout),
 		db.Text(a.FallbackURL), db.JSONOf(a.Ingress), db.JSONOf(a.Egress), db.Text(a.Profile), a.ParkTimeout.Milliseconds(), db.Text(a.StaticFlow),
-		db.Text(a.CreatedBy), db.Text(a.ModifiedBy), db.At(a.Created), db.At(a.Modified)}
+		db.Text(a.CreatedBy), db.Text(a.ModifiedBy), db.At(a.Created), db.At(a.Modified),
+	}
 }
 
 func insertApp(ctx context.Context, tx *db.Tx, a *App) error {

@@ -16,10 +16,12 @@ func TestAppIsMadeWithAllMembersAndKeepsThem(t *testing.T) {
 		o := h.do("POST", "/rest/sip/app", `{"name":"desk","auto_answer":true,"max_call_length_min":30,"shaken_verify_policy":3,"shaken_minimum_accepted_attest_lvl":"B",
 			"webhook_url":"https://hooks.example.org/x?a=1","webhook_method":"GET","webhook_request_timeout":0,"call_flow_url":"https://flow.example.org/","call_flow_method":"POST",
 			"call_flow_request_timeout":900,"class4_ingress_trunk_stings":{"media_type":"Bypass Media"},"call_flow_fallback_url":"https://b.example.org/","webhook_secret":"whsec_eA==","park_timeout":5000}`).is(201).object()
-		want := map[string]string{"name": `"desk"`, "is_active": "true", "auto_answer": "true", "max_call_length_min": "30", "shaken_verify_policy": "3", "shaken_minimum_accepted_attest_lvl": `"B"`,
+		want := map[string]string{
+			"name": `"desk"`, "is_active": "true", "auto_answer": "true", "max_call_length_min": "30", "shaken_verify_policy": "3", "shaken_minimum_accepted_attest_lvl": `"B"`,
 			"webhook_url": `"https://hooks.example.org/x?a=1"`, "webhook_method": `"GET"`, "webhook_request_timeout": "0", "call_flow_method": `"POST"`, "call_flow_request_timeout": "900",
 			"call_flow_fallback_url": `"https://b.example.org/"`, "park_timeout": "5000", "has_static_flow": "false", "logs": "[]", "sip_domains": "[]", "product": "null",
-			"outbound_voice_profile": "null", "class4_ingress_trunk_id": "null"}
+			"outbound_voice_profile": "null", "class4_ingress_trunk_id": "null",
+		}
 		has(t, o, want)
 		if _, there := o["webhook_secret"]; there {
 			t.Error("the secret is shown")

@@ -95,8 +95,10 @@ type appCallSearch struct {
 }
 
 func (s *Service) searchAppCalls(ctx context.Context, in *appCallSearch) (httpapi.Page[appCall], error) {
-	f := CallFilter{Account: httpapi.Who(ctx).Account, Or: in.Or(), AppsOnly: true, TN: string(in.TN), From: string(in.From), To: string(in.To), States: statesOf(in.State),
-		App: in.App.V, NoApp: in.App.Null, Take: in.Take, Skip: in.Skip}
+	f := CallFilter{
+		Account: httpapi.Who(ctx).Account, Or: in.Or(), AppsOnly: true, TN: string(in.TN), From: string(in.From), To: string(in.To), States: statesOf(in.State),
+		App: in.App.V, NoApp: in.App.Null, Take: in.Take, Skip: in.Skip,
+	}
 	common(&in.Search, &f.CreatedFrom, &f.CreatedTo, &f.ModifiedFrom, &f.ModifiedTo, &f.Order)
 	legs, total, err := searchLegs(ctx, s.db.Read(), f)
 	if err != nil {

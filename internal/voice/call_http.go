@@ -109,9 +109,11 @@ func (c *callNew) Validate(f *fault.Fields) {
 }
 
 func (s *Service) createCall(ctx context.Context, in *callNew) (callWire, error) {
-	c, err := s.PlaceCall(ctx, NewCall{Account: httpapi.Who(ctx).Account, To: string(in.To), Lease: in.Lease, From: string(in.From), Profile: in.Profile,
+	c, err := s.PlaceCall(ctx, NewCall{
+		Account: httpapi.Who(ctx).Account, To: string(in.To), Lease: in.Lease, From: string(in.From), Profile: in.Profile,
 		XML: in.XML, URL: in.URL, Method: in.Method, App: in.App, WebhookURL: in.WebhookURL, WebhookMethod: in.WebhookMethod,
-		Ring: millis(in.Timeout), Longest: millis(in.MaxDuration * 1000), Record: in.Record, ASR: in.ASR, Meta: in.Meta})
+		Ring: millis(in.Timeout), Longest: millis(in.MaxDuration * 1000), Record: in.Record, ASR: in.ASR, Meta: in.Meta,
+	})
 	if err != nil {
 		return callWire{}, err
 	}
@@ -241,9 +243,11 @@ type callSearch struct {
 
 // filter is the search in the words of the store; ok is false when nothing can fit: no call has what it asks for.
 func (q *callSearch) filter(account string) (f CallFilter, ok bool) {
-	f = CallFilter{Account: account, Or: q.Or(), Direction: q.Direction, Kind: q.Kind, From: string(q.From), To: string(q.To), TN: string(q.TN), States: statesOf(q.State),
+	f = CallFilter{
+		Account: account, Or: q.Or(), Direction: q.Direction, Kind: q.Kind, From: string(q.From), To: string(q.To), TN: string(q.TN), States: statesOf(q.State),
 		App: q.App.V, NoApp: q.App.Null, Profile: q.Profile.V, NoProfile: q.Profile.Null, Parent: q.Parent.V, NoParent: q.Parent.Null,
-		MinDuration: q.MinDuration, MaxDuration: q.MaxDuration, Q850: q.Q850, Reason: q.Reason, Thread: q.Thread, Take: q.Take, Skip: q.Skip}
+		MinDuration: q.MinDuration, MaxDuration: q.MaxDuration, Q850: q.Q850, Reason: q.Reason, Thread: q.Thread, Take: q.Take, Skip: q.Skip,
+	}
 	common(&q.Search, &f.CreatedFrom, &f.CreatedTo, &f.ModifiedFrom, &f.ModifiedTo, &f.Order)
 	f.DestroyFrom, f.DestroyTo = moment(q.DestroyFrom), moment(q.DestroyTo)
 	return f, !q.Connection.Has() && !q.SIPUser.Has() && !q.Batch.Has() && q.Attest == ""

@@ -126,10 +126,12 @@ func build(t *testing.T, d *db.DB, change func(*Config)) *house {
 	h.must(err)
 	signer, err := blob.NewSigner([]byte("a secret of the tests"))
 	h.must(err)
-	cfg := Config{DB: d, Events: h.log, Jobs: runner, Accounts: h.acc, Billing: h.billing, Numbers: h.numbers, Fetch: fetch.New(fetch.Options{AllowPrivate: true}), Blob: store, Signer: signer,
+	cfg := Config{
+		DB: d, Events: h.log, Jobs: runner, Accounts: h.acc, Billing: h.billing, Numbers: h.numbers, Fetch: fetch.New(fetch.Options{AllowPrivate: true}), Blob: store, Signer: signer,
 		Carriers: carriers{netip.MustParsePrefix("192.0.2.0/24")}, Webhooks: h.hooks, Node: "one", APIURL: "https://api.example.org",
 		Logger:  slog.New(slog.NewTextHandler(testLog{t}, nil)),
-		SIPAddr: func() netip.AddrPort { return netip.MustParseAddrPort("127.0.0.1:5060") }}
+		SIPAddr: func() netip.AddrPort { return netip.MustParseAddrPort("127.0.0.1:5060") },
+	}
 	if change != nil {
 		change(&cfg)
 	}

@@ -155,8 +155,10 @@ func (s *Service) settleAll(ctx context.Context, tx *db.Tx, due []*change) error
 			refType, action = "voice_outgoing", "voice_charge_out"
 		}
 		legs = append(legs, &c.leg)
-		list = append(list, billing.Settlement{Hold: c.leg.ID, Entry: billing.Entry{Account: c.leg.Account, Amount: -c.settle.amount, RefType: refType, RefUUID: c.leg.ID, Action: action,
-			Description: "Call " + c.leg.From + " > " + c.leg.To + ", " + strconv.Itoa(c.settle.seconds) + " s"}})
+		list = append(list, billing.Settlement{Hold: c.leg.ID, Entry: billing.Entry{
+			Account: c.leg.Account, Amount: -c.settle.amount, RefType: refType, RefUUID: c.leg.ID, Action: action,
+			Description: "Call " + c.leg.From + " > " + c.leg.To + ", " + strconv.Itoa(c.settle.seconds) + " s",
+		}})
 	}
 	if len(list) == 0 {
 		return nil
@@ -326,8 +328,10 @@ func (s *Service) notify(ctx context.Context, tx *db.Tx, v *viewer, c *change) e
 	if h.url == "" || c.tag.refused || s.cfg.Webhooks == nil {
 		return nil
 	}
-	n := Notice{Account: c.leg.Account, Order: c.leg.ID, Method: h.method, Secret: h.secret, Trigger: "call_state",
-		URL: withFields(h.url, append([]field{{"state", string(c.leg.State)}}, callFields(&c.leg)...))}
+	n := Notice{
+		Account: c.leg.Account, Order: c.leg.ID, Method: h.method, Secret: h.secret, Trigger: "call_state",
+		URL: withFields(h.url, append([]field{{"state", string(c.leg.State)}}, callFields(&c.leg)...)),
+	}
 	switch c.leg.State {
 	case call.Init:
 		n.Trigger = "sca_call_started"

@@ -99,7 +99,6 @@ type legState struct {
 	records  []Record
 	logs     []Log
 	held     time.Time // how long the reserved money lasts; zero: nothing is reserved
-	reported bool      // the row and the first event are under way
 }
 
 // settlement is a charge at the end of a leg.
@@ -155,8 +154,10 @@ func (sh *shard) applyLeg(l *call.Leg) change {
 // newLeg is a row as it begins.
 func (s *Service) newLeg(l *call.Leg) Call {
 	t := tagOf(l)
-	c := Call{ID: l.ID, Account: l.Account, Node: s.cfg.Node, Parent: l.Parent, Kind: l.Type, Direction: l.Direction, From: l.From, To: l.To,
-		TN: t.tn, Lease: t.lease, Profile: t.profile, Charge: t.charge, Country: t.far.Country(), Thread: e164.Thread(l.From, l.To), Created: l.InitOn}
+	c := Call{
+		ID: l.ID, Account: l.Account, Node: s.cfg.Node, Parent: l.Parent, Kind: l.Type, Direction: l.Direction, From: l.From, To: l.To,
+		TN: t.tn, Lease: t.lease, Profile: t.profile, Charge: t.charge, Country: t.far.Country(), Thread: e164.Thread(l.From, l.To), Created: l.InitOn,
+	}
 	if t.app != nil {
 		c.App = t.app.ID
 	}

@@ -20,8 +20,10 @@ func (p *phone) Info() flow.CallInfo {
 	leg := p.c.A()
 	t := p.script.tag
 	_, bridged := p.c.B()
-	i := flow.CallInfo{UUID: leg.ID, From: leg.From, To: leg.To, TN: string(t.tn), Direction: leg.Direction, State: string(leg.State), Type: leg.Type, Machine: leg.Machine,
-		Bridged: bridged, AccountUUID: leg.Account, AccountName: p.script.account.Name, TimeZone: p.script.account.TimeZone}
+	i := flow.CallInfo{
+		UUID: leg.ID, From: leg.From, To: leg.To, TN: string(t.tn), Direction: leg.Direction, State: string(leg.State), Type: leg.Type, Machine: leg.Machine,
+		Bridged: bridged, AccountUUID: leg.Account, AccountName: p.script.account.Name, TimeZone: p.script.account.TimeZone,
+	}
 	if t.app != nil {
 		i.AppUUID, i.AppName = t.app.ID, t.app.Name
 	}
@@ -64,8 +66,10 @@ func (k keypad) Pressed() <-chan struct{} { return k.c.Pressed() }
 
 // Record implements flow.Phone.
 func (p *phone) Record(ctx context.Context, o flow.RecordOptions) (flow.Recorder, error) {
-	r, err := p.c.StartRecord(ctx, call.RecordOptions{Tag: o.Tag, Lang: o.Lang, Format: o.Format, Channels: o.Channels, ASR: o.ASR, Trim: o.Trim, CallerOnly: o.CallerOnly,
-		Max: o.Max, Silence: o.Silence, Min: o.Min})
+	r, err := p.c.StartRecord(ctx, call.RecordOptions{
+		Tag: o.Tag, Lang: o.Lang, Format: o.Format, Channels: o.Channels, ASR: o.ASR, Trim: o.Trim, CallerOnly: o.CallerOnly,
+		Max: o.Max, Silence: o.Silence, Min: o.Min,
+	})
 	if err != nil {
 		return nil, gone(err)
 	}
@@ -94,8 +98,10 @@ func (r recorder) Ended() <-chan struct{} { return r.r.Ended() }
 
 // Dial implements flow.Phone.
 func (p *phone) Dial(ctx context.Context, r flow.DialRequest) flow.DialResult {
-	out := call.DialRequest{Timeout: r.Timeout, MaxDuration: r.MaxDuration, Sequential: r.Sequential, CallerID: r.CallerID, Ringback: r.Ringback,
-		Keep: func(cause error) bool { return errors.Is(cause, flow.ErrReplaced) }}
+	out := call.DialRequest{
+		Timeout: r.Timeout, MaxDuration: r.MaxDuration, Sequential: r.Sequential, CallerID: r.CallerID, Ringback: r.Ringback,
+		Keep: func(cause error) bool { return errors.Is(cause, flow.ErrReplaced) },
+	}
 	for _, t := range r.Targets {
 		out.Targets = append(out.Targets, call.Target{To: t.Value, CallerID: t.CallerID, Timeout: t.Timeout, Delay: t.Delay, SendDigits: t.SendDigits})
 	}

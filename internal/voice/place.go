@@ -145,8 +145,10 @@ func (s *Service) ring(ctx context.Context, n *NewCall, sc *script) (live, *tag,
 	if t.longest > 0 {
 		longest = min(longest, t.longest)
 	}
-	c, err := s.engine.Place(context.WithValue(ctx, preparedKey{}, ways), call.Outbound{ID: ident.New(), Account: n.Account, Type: kindXML, From: caller,
-		Targets: []call.Target{{To: strings.TrimSpace(n.To), Timeout: cmp.Or(n.Ring, defaultRing)}}, Timeout: cmp.Or(n.Ring, defaultRing), MaxDuration: longest, Tag: &t})
+	c, err := s.engine.Place(context.WithValue(ctx, preparedKey{}, ways), call.Outbound{
+		ID: ident.New(), Account: n.Account, Type: kindXML, From: caller,
+		Targets: []call.Target{{To: strings.TrimSpace(n.To), Timeout: cmp.Or(n.Ring, defaultRing)}}, Timeout: cmp.Or(n.Ring, defaultRing), MaxDuration: longest, Tag: &t,
+	})
 	return c, &t, err
 }
 

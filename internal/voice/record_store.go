@@ -65,11 +65,6 @@ func recordOf(ctx context.Context, q db.Querier, account, id string) (Record, er
 	return r, missing("Record", err)
 }
 
-// unfinishedRecords are those of a call that a dead process was writing.
-func unfinishedRecords(ctx context.Context, q db.Querier, call string) ([]Record, error) {
-	return recordsWhere(ctx, q, "WHERE call = $1 AND state IN ('recording', 'processing') ORDER BY created_on, uuid", call)
-}
-
 // expiredRecords are those whose time is over and whose sound is still kept.
 func expiredRecords(ctx context.Context, q db.Querier, now time.Time, limit int) ([]Record, error) {
 	return recordsWhere(ctx, q, fmt.Sprintf("WHERE expired_on < $1 AND state <> 'deleted' ORDER BY expired_on LIMIT %d", limit), db.At(now))

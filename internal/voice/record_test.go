@@ -25,8 +25,10 @@ func (h *house) recorded() (id string, sound []byte) {
 	h.must(err)
 	var b bytes.Buffer
 	h.must(audio.EncodeWAV(&b, samples))
-	r := call.Record{ID: ident.New(), Leg: a.ID, Account: a.Account, State: "available", Format: "wav", Channels: "mono", StartedOn: time.Now(), AvailableOn: time.Now(),
-		Duration: time.Second, BlobKey: "rec/one.wav", Size: int64(b.Len())}
+	r := call.Record{
+		ID: ident.New(), Leg: a.ID, Account: a.Account, State: "available", Format: "wav", Channels: "mono", StartedOn: time.Now(), AvailableOn: time.Now(),
+		Duration: time.Second, BlobKey: "rec/one.wav", Size: int64(b.Len()),
+	}
 	_, r.SHA256, err = h.s.cfg.Blob.Put(h.t.Context(), r.BlobKey, bytes.NewReader(b.Bytes()))
 	h.must(err)
 	h.s.RecordChanged(r)

@@ -35,8 +35,10 @@ func (s *Service) Route(ctx context.Context, r call.RouteRequest) ([]call.Attemp
 		return prepared, nil
 	}
 	parent := tagOf(&r.Leg)
-	ways, err := s.routeTo(ctx, target{account: r.Account, to: r.To, callerID: cmp.Or(r.CallerID, r.From), inbound: r.CallerFrom, called: r.CalledTN, parent: parent, legID: r.Leg.ID,
-		profile: parent.profile, fromParty: r.Leg.From, direction: r.Leg.Direction})
+	ways, err := s.routeTo(ctx, target{
+		account: r.Account, to: r.To, callerID: cmp.Or(r.CallerID, r.From), inbound: r.CallerFrom, called: r.CalledTN, parent: parent, legID: r.Leg.ID,
+		profile: parent.profile, fromParty: r.Leg.From, direction: r.Leg.Direction,
+	})
 	if err != nil {
 		return nil, causeOfFault(err)
 	}
@@ -122,8 +124,10 @@ func (s *Service) toAddress(ctx context.Context, t target, uri sip.URI) ([]call.
 		request = "sip:" + sip.EscapeUser(user) + "@" + uri.Host + ":" + strconv.Itoa(port)
 	}
 	shown := strings.TrimPrefix(caller, "+")
-	return []call.Attempt{{Dest: netip.AddrPortFrom(addr, uint16(port)).String(), Transport: transport, RequestURI: request, FromUser: caller,
-		From: shown, To: cmp.Or(user, uri.Host), Tag: t.child("", "", Rate{})}}, nil
+	return []call.Attempt{{
+		Dest: netip.AddrPortFrom(addr, uint16(port)).String(), Transport: transport, RequestURI: request, FromUser: caller,
+		From: shown, To: cmp.Or(user, uri.Host), Tag: t.child("", "", Rate{}),
+	}}, nil
 }
 
 // publicAddress looks a host up and refuses addresses that customers may not reach.
@@ -180,8 +184,10 @@ func (s *Service) toNumber(ctx context.Context, t target, n e164.Number) ([]call
 // loop is a call of this server to itself: the called number's own front handles it.
 func (s *Service) loop(t target, n, caller e164.Number) call.Attempt {
 	at := s.cfg.SIPAddr().String()
-	return call.Attempt{Dest: at, RequestURI: "sip:" + n.Plus() + "@" + at, FromUser: caller.Plus(), From: string(caller), To: string(n), OnNet: true, Local: string(n),
-		Headers: map[string]string{loopHeader: s.secret, callerHeader: t.legID}, Tag: t.child(n, "", Rate{})}
+	return call.Attempt{
+		Dest: at, RequestURI: "sip:" + n.Plus() + "@" + at, FromUser: caller.Plus(), From: string(caller), To: string(n), OnNet: true, Local: string(n),
+		Headers: map[string]string{loopHeader: s.secret, callerHeader: t.legID}, Tag: t.child(n, "", Rate{}),
+	}
 }
 
 // toNetwork calls by the carriers of the outbound voice profile.
@@ -238,9 +244,11 @@ func (t *target) by(w Way, set RouteSet) call.Attempt {
 	if set.Lease != "" {
 		child.lease, child.leased, child.tn = set.Lease, nil, set.Own
 	}
-	return call.Attempt{Dest: at, Transport: strings.ToUpper(w.Transport), RequestURI: "sip:" + sip.EscapeUser(cmp.Or(w.User, set.To.Plus())) + "@" + at,
+	return call.Attempt{
+		Dest: at, Transport: strings.ToUpper(w.Transport), RequestURI: "sip:" + sip.EscapeUser(cmp.Or(w.User, set.To.Plus())) + "@" + at,
 		FromUser: cmp.Or(w.From, set.From.Plus()), Asserted: set.From.Plus(), AuthUser: w.AuthUser, AuthPassword: w.AuthPass, AuthRealm: w.AuthRealm,
-		Headers: headers, Codecs: w.Codecs, To: string(set.To), From: string(set.From), Tag: child}
+		Headers: headers, Codecs: w.Codecs, To: string(set.To), From: string(set.From), Tag: child,
+	}
 }
 
 // affordable tells whether the account can pay for the first increment (voice-semantics §5 step 9).

@@ -36,8 +36,10 @@ func (n *network) Route(_ context.Context, _ db.Querier, r RouteRequest) (RouteS
 	if from == "" {
 		from = n.own
 	}
-	return RouteSet{Profile: "11111111-1111-7111-8111-111111111111", From: from, Own: n.own, Lease: n.lease, To: to, Rate: Rate{PerMin: money.MustParse("0.0085"), MinTime: 6, Interval: 6},
-		Ways: []Way{{Host: "192.0.2.7", Port: 5080, User: to.Plus(), From: from.Plus()}, {Host: "192.0.2.8"}}, Release: func() { n.freed++ }}, err
+	return RouteSet{
+		Profile: "11111111-1111-7111-8111-111111111111", From: from, Own: n.own, Lease: n.lease, To: to, Rate: Rate{PerMin: money.MustParse("0.0085"), MinTime: 6, Interval: 6},
+		Ways: []Way{{Host: "192.0.2.7", Port: 5080, User: to.Plus(), From: from.Plus()}, {Host: "192.0.2.8"}}, Release: func() { n.freed++ },
+	}, err
 }
 
 func (n *network) Identity(context.Context, db.Querier, string, string) (e164.Number, error) {

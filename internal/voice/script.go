@@ -72,8 +72,10 @@ func (r *scripts) recorded(rec call.Record) {
 func (s *Service) newScript(c live, t *tag, d document) *script {
 	sc := &script{s: s, c: c, tag: t, doc: d, park: defaultParkTimeout, pushed: make(chan struct{}, 1)}
 	sc.records.s, sc.records.news = s, make(chan struct{})
-	sc.machine = flow.New(flow.Config{Phone: c.Phone(sc), Voices: voices{s}, Fetcher: fetcher{s}, Recordings: &sc.records, Journal: sc,
-		Meta: t.meta.all(), MetaSet: t.meta.set, Now: s.now, Call: sc.entity, App: sc.appEntity})
+	sc.machine = flow.New(flow.Config{
+		Phone: c.Phone(sc), Voices: voices{s}, Fetcher: fetcher{s}, Recordings: &sc.records, Journal: sc,
+		Meta: t.meta.all(), MetaSet: t.meta.set, Now: s.now, Call: sc.entity, App: sc.appEntity,
+	})
 	return sc
 }
 
@@ -238,8 +240,10 @@ func (sc *script) push(doc *flow.Document, appended bool) error {
 // Done implements flow.Journal.
 func (sc *script) Done(o flow.Outcome) {
 	report := commandReport{Name: o.Name, Success: o.Success, Reason: o.Reason, Path: o.Path, Attributes: o.Attributes, Children: o.Children, Error: o.Error}
-	l := &Log{Call: sc.c.A().ID, Name: o.Name, Success: o.Success, Reason: o.Reason, Path: o.Path, Element: encode(o.Element), Command: withResults(report, o),
-		Started: o.Started, Ended: o.Ended, Created: sc.s.now()}
+	l := &Log{
+		Call: sc.c.A().ID, Name: o.Name, Success: o.Success, Reason: o.Reason, Path: o.Path, Element: encode(o.Element), Command: withResults(report, o),
+		Started: o.Started, Ended: o.Ended, Created: sc.s.now(),
+	}
 	if o.Response != nil {
 		l.Response = encode(o.Response)
 	}

@@ -247,9 +247,11 @@ type (
 )
 
 func headOf(a *App) appHead {
-	return appHead{UUID: a.ID, Name: a.Name, Active: a.Active, TechPrefix: orNull(a.TechPrefix), AutoAnswer: a.AutoAnswer, MaxMinutes: orNull(a.MaxMinutes),
+	return appHead{
+		UUID: a.ID, Name: a.Name, Active: a.Active, TechPrefix: orNull(a.TechPrefix), AutoAnswer: a.AutoAnswer, MaxMinutes: orNull(a.MaxMinutes),
 		VerifyPolicy: a.VerifyPolicy, MinAttest: a.MinAttest, WebhookURL: text(a.WebhookURL), FlowURL: text(a.FlowURL),
-		WebhookMethod: a.WebhookMethod, FlowMethod: a.FlowMethod, WebhookTimeout: a.WebhookTimeout, FlowTimeout: a.FlowTimeout}
+		WebhookMethod: a.WebhookMethod, FlowMethod: a.FlowMethod, WebhookTimeout: a.WebhookTimeout, FlowTimeout: a.FlowTimeout,
+	}
 }
 
 func tailOf(a *App) appTail {
@@ -262,8 +264,10 @@ func appScalars(a *App) appRef {
 
 // listedApp renders an app without its logs.
 func (v *viewer) listedApp(ctx context.Context, a *App) (appListed, error) {
-	out := appListed{appHead: headOf(a), appTail: tailOf(a), Ingress: trunkSettings{MediaType: a.Ingress.MediaType}, Egress: trunkSettings{MediaType: a.Egress.MediaType},
-		stamps: stamps{on(a.Created), on(a.Modified)}}
+	out := appListed{
+		appHead: headOf(a), appTail: tailOf(a), Ingress: trunkSettings{MediaType: a.Ingress.MediaType}, Egress: trunkSettings{MediaType: a.Egress.MediaType},
+		stamps: stamps{on(a.Created), on(a.Modified)},
+	}
 	var err error
 	if out.Product, err = v.product(ctx, a.Account, a.Product); err != nil {
 		return out, err

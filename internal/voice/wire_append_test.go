@@ -87,12 +87,14 @@ func anyAmount(t *rapid.T, name string) *money.Amount {
 }
 
 func anyCall(t *rapid.T) Call {
-	c := Call{ID: anyText(t, "id"), Account: anyText(t, "account"), Kind: kindApp, Direction: call.In, From: anyText(t, "from"), To: anyText(t, "to"), TN: e164.Number("12125550100"),
+	c := Call{
+		ID: anyText(t, "id"), Account: anyText(t, "account"), Kind: kindApp, Direction: call.In, From: anyText(t, "from"), To: anyText(t, "to"), TN: e164.Number("12125550100"),
 		State:     rapid.SampledFrom([]call.State{call.Init, call.Ringing, call.Live, call.Bridged, call.Hangup, call.Destroyed}).Draw(t, "state"),
 		BridgedTo: anyText(t, "bridged"), Thread: anyText(t, "thread"), Q850: rapid.IntRange(0, 999).Draw(t, "q850"), Stack: anyText(t, "stack"), Reason: anyText(t, "reason"),
 		HangupBy: anyText(t, "by"), Machine: anyText(t, "machine"), Price: anyAmount(t, "price"), Rate: anyAmount(t, "rate"), SIPCallID: anyText(t, "call id"), Codec: anyText(t, "codec"),
 		Created: anyTime(t, "created"), Modified: anyTime(t, "modified"), InitOn: anyTime(t, "init"), RingOn: anyTime(t, "ring"), AnswerOn: anyTime(t, "answer"),
-		BridgeOn: anyTime(t, "bridge"), HangupOn: anyTime(t, "hangup"), DestroyOn: anyTime(t, "destroy"), FinishedOn: anyTime(t, "finished")}
+		BridgeOn: anyTime(t, "bridge"), HangupOn: anyTime(t, "hangup"), DestroyOn: anyTime(t, "destroy"), FinishedOn: anyTime(t, "finished"),
+	}
 	if rapid.Bool().Draw(t, "has more") {
 		c.Meta, c.Billed, c.Quality = map[string]any{"b": anyText(t, "meta"), "a": 1.5}, ptr(6), &Quality{MOS: 4.1, Loss: 0.25, JitterMS: 3}
 	}
@@ -106,16 +108,20 @@ func TestEventsOfACallAreRenderedAsItsSchemaSays(t *testing.T) {
 		s := &Service{now: func() time.Time { return now }}
 		v := s.viewer(nil)
 		c := anyCall(t)
-		log := Log{ID: "l", Name: anyText(t, "log"), Success: rapid.Bool().Draw(t, "success"), Reason: anyText(t, "log reason"), Path: "Say[0]", Element: encode(anyText(t, "element")),
-			Command: encode(map[string]any{"name": "Say"}), Started: now, Created: anyTime(t, "log created")}
+		log := Log{
+			ID: "l", Name: anyText(t, "log"), Success: rapid.Bool().Draw(t, "success"), Reason: anyText(t, "log reason"), Path: "Say[0]", Element: encode(anyText(t, "element")),
+			Command: encode(map[string]any{"name": "Say"}), Started: now, Created: anyTime(t, "log created"),
+		}
 		var k kin
 		if rapid.Bool().Draw(t, "has kin") {
 			k = kin{parent: ptr(anyCall(t)), children: []Call{anyCall(t), anyCall(t)}, logs: []Log{log, log}, records: []Record{{ID: "r", State: "recording", Format: "wav", Created: now}}}
 		}
 		raw := func(what string) json.RawMessage { return encode(map[string]string{"what": what}) }
 		r := ties{raw("tn"), raw("app"), raw("account"), null, raw("lease"), null}
-		rel := callRelations{TN: r.tn, App: r.app, Connection: null, SIPUser: null, Account: r.account, Parent: parentOf(k.parent, now), Children: []callScalars{},
-			Records: s.wireRecords(k.records), Logs: wireLogs(k.logs), Country: null, Lerg: null, BatchItem: null, Hotkey: null, Lease: r.lease, Profile: null}
+		rel := callRelations{
+			TN: r.tn, App: r.app, Connection: null, SIPUser: null, Account: r.account, Parent: parentOf(k.parent, now), Children: []callScalars{},
+			Records: s.wireRecords(k.records), Logs: wireLogs(k.logs), Country: null, Lerg: null, BatchItem: null, Hotkey: null, Lease: r.lease, Profile: null,
+		}
 		for i := range k.children {
 			rel.Children = append(rel.Children, scalarsOf(&k.children[i], now))
 		}
@@ -126,8 +132,10 @@ func TestEventsOfACallAreRenderedAsItsSchemaSays(t *testing.T) {
 			"log":     {appendLog(nil, &log), encode(wireLog(&log))},
 			"whole":   {v.appendWhole(nil, &c, &r, &k, now), encode(callWire{sc.callHead, sc.callStamps, sc.callCause, sc.callFacts, rel, sc.callOurs})},
 			"state":   {v.appendState(nil, &c, &r, &k, now), encode(stateCall{sc.callHead, stampOf(&c), cause, sc.callFacts, rel, sc.callOurs})},
-			"payload": {appendStatePayload(nil, &c, &r, now),
-				encode(statePayload{sc.callHead, c.length(now).Milliseconds(), sc.callStamps, sc.FinishedOn, cause, sc.callFacts, sc.callOurs, r.tn, r.account, r.app})},
+			"payload": {
+				appendStatePayload(nil, &c, &r, now),
+				encode(statePayload{sc.callHead, c.length(now).Milliseconds(), sc.callStamps, sc.FinishedOn, cause, sc.callFacts, sc.callOurs, r.tn, r.account, r.app}),
+			},
 		} {
 			if !bytes.Equal(pair[0], pair[1]) {
 				t.Fatalf("%s:\n%s\nwant\n%s", name, pair[0], pair[1])

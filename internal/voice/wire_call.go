@@ -165,8 +165,10 @@ func legacyState(c *Call) string {
 }
 
 func headOfCall(c *Call, now time.Time) callHead {
-	return callHead{UUID: c.ID, Type: c.Kind, Direction: c.Direction, From: c.From, To: c.To, State: string(c.State),
-		Duration: int64(math.Round(c.length(now).Seconds())), stamps: stamps{on(c.Created), on(c.Modified)}}
+	return callHead{
+		UUID: c.ID, Type: c.Kind, Direction: c.Direction, From: c.From, To: c.To, State: string(c.State),
+		Duration: int64(math.Round(c.length(now).Seconds())), stamps: stamps{on(c.Created), on(c.Modified)},
+	}
 }
 
 func stampsOf(c *Call) callStamps {
@@ -187,8 +189,10 @@ func factsOf(c *Call) callFacts {
 }
 
 func oursOf(c *Call) callOurs {
-	return callOurs{Source: source, Meta: c.Meta, LegacyState: legacyState(c), Reason: text(c.Reason), HangupBy: text(c.HangupBy), Machine: text(c.Machine),
-		Billed: c.Billed, Price: c.Price, Rate: c.Rate, SIPCallID: text(c.SIPCallID), RemoteIP: text(c.RemoteIP), Codec: text(c.Codec), Quality: c.Quality}
+	return callOurs{
+		Source: source, Meta: c.Meta, LegacyState: legacyState(c), Reason: text(c.Reason), HangupBy: text(c.HangupBy), Machine: text(c.Machine),
+		Billed: c.Billed, Price: c.Price, Rate: c.Rate, SIPCallID: text(c.SIPCallID), RemoteIP: text(c.RemoteIP), Codec: text(c.Codec), Quality: c.Quality,
+	}
 }
 
 func scalarsOf(c *Call, now time.Time) callScalars {
@@ -211,8 +215,10 @@ func wireLog(l *Log) logWire {
 	if len(response) == 0 {
 		response = null
 	}
-	return logWire{UUID: l.ID, stamps: stamps{on(l.Created), on(l.Created)}, Name: l.Name, Success: l.Success, State: state, Reason: l.Reason, Element: l.Element,
-		Command: l.Command, Response: response, Path: l.Path, Started: on(l.Started), Ended: on(l.Ended)}
+	return logWire{
+		UUID: l.ID, stamps: stamps{on(l.Created), on(l.Created)}, Name: l.Name, Success: l.Success, State: state, Reason: l.Reason, Element: l.Element,
+		Command: l.Command, Response: response, Path: l.Path, Started: on(l.Started), Ended: on(l.Ended),
+	}
 }
 
 func wireLogs(logs []Log) []logWire {
@@ -238,9 +244,11 @@ func (s *Service) wireRecord(r *Record) recordWire {
 	if r.Size > 0 {
 		size = &r.Size
 	}
-	return recordWire{UUID: r.ID, Call: r.Call, Tag: text(r.Tag), State: r.State, URL: text(s.recordURL(r)), Format: r.Format, Channels: r.Channels,
+	return recordWire{
+		UUID: r.ID, Call: r.Call, Tag: text(r.Tag), State: r.State, URL: text(s.recordURL(r)), Format: r.Format, Channels: r.Channels,
 		Duration: float64(r.Duration.Milliseconds()) / 1000, Size: size, SHA256: text(r.SHA256), ASR: r.ASR, TranscriptState: r.TranscriptState, Text: text(r.Text),
-		Reason: text(r.Reason), AvailableOn: on(r.AvailableOn), ExpiredOn: on(r.ExpiredOn), stamps: stamps{on(r.Created), on(r.Modified)}}
+		Reason: text(r.Reason), AvailableOn: on(r.AvailableOn), ExpiredOn: on(r.ExpiredOn), stamps: stamps{on(r.Created), on(r.Modified)},
+	}
 }
 
 func (s *Service) wireRecords(records []Record) []recordWire {
@@ -262,8 +270,10 @@ type kin struct {
 // relations renders what a leg is tied to; the account is shown as the caller of relations renders it.
 func (v *viewer) relations(ctx context.Context, c *Call, k kin, account json.RawMessage) (callRelations, error) {
 	now := v.s.now()
-	out := callRelations{Connection: null, SIPUser: null, Account: account, Parent: parentOf(k.parent, now), Children: make([]callScalars, 0, len(k.children)),
-		Records: v.s.wireRecords(k.records), Logs: wireLogs(k.logs), Country: v.country(c.Country), Lerg: null, BatchItem: null, Hotkey: null}
+	out := callRelations{
+		Connection: null, SIPUser: null, Account: account, Parent: parentOf(k.parent, now), Children: make([]callScalars, 0, len(k.children)),
+		Records: v.s.wireRecords(k.records), Logs: wireLogs(k.logs), Country: v.country(c.Country), Lerg: null, BatchItem: null, Hotkey: null,
+	}
 	for i := range k.children {
 		out.Children = append(out.Children, scalarsOf(&k.children[i], now))
 	}
@@ -354,8 +364,10 @@ func channelOf(c *Call) channel {
 	if c.Direction == call.Out {
 		direction = "outbound"
 	}
-	ch := channel{UUID: c.ID, CallState: state, State: channelState, Created: c.Created.UTC().Format(time.DateTime), CreatedEpoch: c.Created.Unix(),
-		CIDNum: strings.TrimPrefix(c.From, "+"), Direction: direction, IPAddr: c.RemoteIP, Dest: c.To, CallUUID: c.Parent}
+	ch := channel{
+		UUID: c.ID, CallState: state, State: channelState, Created: c.Created.UTC().Format(time.DateTime), CreatedEpoch: c.Created.Unix(),
+		CIDNum: strings.TrimPrefix(c.From, "+"), Direction: direction, IPAddr: c.RemoteIP, Dest: c.To, CallUUID: c.Parent,
+	}
 	if c.Codec != "" {
 		ch.ReadCodec, ch.ReadRate, ch.ReadBitRate = c.Codec, "8000", "64000"
 		ch.WriteCodec, ch.WriteRate, ch.WriteBitRate = c.Codec, "8000", "64000"
@@ -408,10 +420,12 @@ type appCall struct {
 }
 
 func olderCall(c *Call, w callWire) appCall {
-	return appCall{UUID: w.UUID, TN: w.TN, From: w.From, To: w.To, State: w.LegacyState, Source: w.Source, Account: w.Account, App: w.App, Logs: w.Logs, stamps: w.callHead.stamps,
+	return appCall{
+		UUID: w.UUID, TN: w.TN, From: w.From, To: w.To, State: w.LegacyState, Source: w.Source, Account: w.Account, App: w.App, Logs: w.Logs, stamps: w.callHead.stamps,
 		Meta: channelOf(c), CallState: w.callHead.State, Direction: w.Direction, Duration: w.Duration, Type: w.Type,
 		callStamps: w.callStamps, callCause: w.callCause, callFacts: w.callFacts,
 		Connection: w.Connection, SIPUser: w.SIPUser, Parent: w.Parent, Children: w.Children, Records: w.Records, Country: w.Country, Lerg: w.Lerg, BatchItem: w.BatchItem,
 		Hotkey: w.Hotkey, Lease: w.Lease, Profile: w.Profile, Legacy: w.LegacyState, Reason: w.Reason, HangupBy: w.HangupBy, Machine: w.Machine, Billed: w.Billed, Price: w.Price,
-		Rate: w.Rate, SIPCallID: w.SIPCallID, RemoteIP: w.RemoteIP, Codec: w.Codec, Quality: w.Quality}
+		Rate: w.Rate, SIPCallID: w.SIPCallID, RemoteIP: w.RemoteIP, Codec: w.Codec, Quality: w.Quality,
+	}
 }

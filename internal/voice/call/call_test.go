@@ -505,8 +505,10 @@ func TestPlayEndsWithItsContextAndGoesOnAfterwards(t *testing.T) {
 func TestDrainRefusesNewCallsAndEndsOldOnes(t *testing.T) {
 	w := newWorld(t, func(c *Call) { mustAnswer(t, c) })
 	ctx, cancel := context.WithCancel(bg)
-	second := NewEngine(Config{SIP: w.sip, Ports: w.ports, Clock: w.clock, MediaIP: loopback, Observer: w.facts,
-		Limits: Limits{Drain: 200 * time.Millisecond}})
+	second := NewEngine(Config{
+		SIP: w.sip, Ports: w.ports, Clock: w.clock, MediaIP: loopback, Observer: w.facts,
+		Limits: Limits{Drain: 200 * time.Millisecond},
+	})
 	over := make(chan error, 1)
 	ready := make(chan struct{})
 	go func() { over <- second.Run(ctx, func() { close(ready) }) }()

@@ -191,8 +191,10 @@ func (e *Engine) inboundLeg(d *sip.Dialog, p Inbound) Leg {
 	if p.ID == "" {
 		p.ID = ident.New()
 	}
-	return Leg{ID: p.ID, Account: p.Account, Type: p.Type, Direction: In, From: p.From, To: p.To, Tag: p.Tag,
-		SIPCallID: d.CallID(), RemoteIP: d.RemoteAddr().Addr().Unmap().String()}
+	return Leg{
+		ID: p.ID, Account: p.Account, Type: p.Type, Direction: In, From: p.From, To: p.To, Tag: p.Tag,
+		SIPCallID: d.CallID(), RemoteIP: d.RemoteAddr().Addr().Unmap().String(),
+	}
 }
 
 // Inbound takes a call over. Its leg has been told as init when Inbound returns; the far side hears nothing until Ring, EarlyMedia,

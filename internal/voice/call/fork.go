@@ -118,8 +118,10 @@ func (f *fork) ringTime(ctx context.Context) (context.Context, context.CancelFun
 
 func (f *fork) request() RouteRequest {
 	a := f.d.c.a.snapshot()
-	r := RouteRequest{Account: a.Account, Type: f.d.r.Type, From: f.d.r.From, To: f.target.To,
-		CallerID: cmp.Or(f.target.CallerID, f.d.r.CallerID), Leg: a}
+	r := RouteRequest{
+		Account: a.Account, Type: f.d.r.Type, From: f.d.r.From, To: f.target.To,
+		CallerID: cmp.Or(f.target.CallerID, f.d.r.CallerID), Leg: a,
+	}
 	if a.Direction == In {
 		r.CallerFrom, r.CalledTN = a.From, a.To
 	}

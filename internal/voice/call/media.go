@@ -43,9 +43,11 @@ func (c *Call) openMedia(l *leg, remote netip.Addr, list []sdp.Codec) (*media, e
 		return nil, err
 	}
 	m := &media{leg: l, addr: addr, codecs: list, session: rand.Uint64() >> 2}
-	config := rtp.Config{Ports: cfg.Ports, Clock: cfg.Clock, Reader: cfg.Reader, LocalIP: cfg.BindIP, Logger: cfg.Logger,
+	config := rtp.Config{
+		Ports: cfg.Ports, Clock: cfg.Clock, Reader: cfg.Reader, LocalIP: cfg.BindIP, Logger: cfg.Logger,
 		SilenceAfter: cfg.Limits.MediaTimeout,
-		OnSilence:    func() { c.inbox.post(func() { c.silent(l) }) }}
+		OnSilence:    func() { c.inbox.post(func() { c.silent(l) }) },
+	}
 	if l == c.a {
 		config.OnKey = func(key byte, _ time.Duration) { c.keys.press(key, byEvent) }
 	}
@@ -102,8 +104,10 @@ func (s *sources) get(remote netip.Addr, now time.Time, ask func(netip.Addr) (ne
 
 func (m *media) local() sdp.Local {
 	m.version++
-	return sdp.Local{Addr: m.addr, Port: int(m.stream.LocalAddr().Port()), Codecs: m.codecs, DTMF: true, SessionID: m.session,
-		Version: m.version, FollowOffer: true}
+	return sdp.Local{
+		Addr: m.addr, Port: int(m.stream.LocalAddr().Port()), Codecs: m.codecs, DTMF: true, SessionID: m.session,
+		Version: m.version, FollowOffer: true,
+	}
 }
 
 // offer writes an offer of ours.
@@ -170,8 +174,10 @@ func (m *media) follow(n sdp.Negotiated) error {
 
 func (m *media) params() rtp.Params {
 	n := &m.agreed
-	return rtp.Params{Remote: n.Remote, RemoteRTCP: n.RTCP, RTCPMux: n.RTCPMux, Codec: n.Codec.Name, Rate: n.Codec.Clock, PT: n.Codec.PT,
-		RecvPT: n.RecvPT, DTMFPT: n.DTMFPT, DTMFRecvPT: n.DTMFRecvPT, SendEnabled: n.Send, RecvEnabled: n.Recv, Latch: true}
+	return rtp.Params{
+		Remote: n.Remote, RemoteRTCP: n.RTCP, RTCPMux: n.RTCPMux, Codec: n.Codec.Name, Rate: n.Codec.Clock, PT: n.Codec.PT,
+		RecvPT: n.RecvPT, DTMFPT: n.DTMFPT, DTMFRecvPT: n.DTMFRecvPT, SendEnabled: n.Send, RecvEnabled: n.Recv, Latch: true,
+	}
 }
 
 // rearm counts the silence of the far side anew.

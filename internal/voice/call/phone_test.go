@@ -103,8 +103,10 @@ func (l *line) sdp(dir sdp.Direction, version uint64) []byte {
 
 func (l *line) start(n sdp.Negotiated) {
 	l.p.t.Helper()
-	p := rtp.Params{Remote: n.Remote, RemoteRTCP: n.RTCP, Codec: n.Codec.Name, PT: n.Codec.PT, RecvPT: n.RecvPT, DTMFPT: n.DTMFPT,
-		DTMFRecvPT: n.DTMFRecvPT, SendEnabled: true, RecvEnabled: true}
+	p := rtp.Params{
+		Remote: n.Remote, RemoteRTCP: n.RTCP, Codec: n.Codec.Name, PT: n.Codec.PT, RecvPT: n.RecvPT, DTMFPT: n.DTMFPT,
+		DTMFRecvPT: n.DTMFRecvPT, SendEnabled: true, RecvEnabled: true,
+	}
 	if err := l.stream.Start(p); err != nil {
 		l.p.t.Fatal(err)
 	}
@@ -150,8 +152,10 @@ func (l *line) answer(status int) {
 func (p *phone) dial(w *world, to string, change ...func(*sip.InviteRequest)) *line {
 	p.t.Helper()
 	l := p.line()
-	req := sip.InviteRequest{RequestURI: "sip:" + to + "@" + w.addr().String(), From: sip.Party{User: "13125550100"},
-		Body: l.sdp(sdp.SendRecv, 1), Observe: l.hear}
+	req := sip.InviteRequest{
+		RequestURI: "sip:" + to + "@" + w.addr().String(), From: sip.Party{User: "13125550100"},
+		Body: l.sdp(sdp.SendRecv, 1), Observe: l.hear,
+	}
 	for _, fn := range change {
 		fn(&req)
 	}
@@ -290,6 +294,8 @@ func towards(phones map[string]*phone) func(RouteRequest) ([]Attempt, *Cause) {
 }
 
 func attempt(r RouteRequest, p *phone) Attempt {
-	return Attempt{Dest: p.addr().String(), RequestURI: "sip:" + r.To + "@" + p.addr().String(), FromUser: "12125550170", Asserted: "+12125550170",
-		From: "12125550170", To: r.To}
+	return Attempt{
+		Dest: p.addr().String(), RequestURI: "sip:" + r.To + "@" + p.addr().String(), FromUser: "12125550170", Asserted: "+12125550170",
+		From: "12125550170", To: r.To,
+	}
 }

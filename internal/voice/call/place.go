@@ -254,8 +254,10 @@ func (c *Call) prepare(l *leg, a *Attempt, remote netip.Addr) ([]byte, error) {
 
 // inviteRequest words an attempt for the SIP engine.
 func (c *Call) inviteRequest(a *Attempt, offer []byte) sip.InviteRequest {
-	req := sip.InviteRequest{RequestURI: a.RequestURI, Dest: a.Dest, Transport: a.Transport, Body: offer,
-		From: sip.Party{User: a.FromUser, Host: a.FromHost, Display: a.FromDisplay}, RingTimeout: maxRing, PreAnswer: c.engine.cfg.Limits.PreAnswer}
+	req := sip.InviteRequest{
+		RequestURI: a.RequestURI, Dest: a.Dest, Transport: a.Transport, Body: offer,
+		From: sip.Party{User: a.FromUser, Host: a.FromHost, Display: a.FromDisplay}, RingTimeout: maxRing, PreAnswer: c.engine.cfg.Limits.PreAnswer,
+	}
 	if a.Asserted != "" {
 		uri := a.Asserted
 		if !strings.Contains(uri, ":") {
@@ -351,8 +353,10 @@ func (e *Engine) route(ctx context.Context, p *Outbound) (Target, []Attempt, err
 		if e.cfg.Router == nil {
 			break
 		}
-		attempts, refused := e.cfg.Router.Route(ctx, RouteRequest{Account: p.Account, Type: p.Type, From: p.From, To: t.To,
-			CallerID: cmp.Or(t.CallerID, p.CallerID)})
+		attempts, refused := e.cfg.Router.Route(ctx, RouteRequest{
+			Account: p.Account, Type: p.Type, From: p.From, To: t.To,
+			CallerID: cmp.Or(t.CallerID, p.CallerID),
+		})
 		if refused == nil && len(attempts) > 0 {
 			return t, attempts, nil
 		}

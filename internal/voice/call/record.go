@@ -114,9 +114,13 @@ func (c *Call) startRecord(o RecordOptions) (*Recording, error) {
 	}
 	leg := c.a.snapshot()
 	id, now := ident.New(), c.engine.cfg.Now()
-	r := &Recording{call: c, opts: o, start: c.engine.cfg.Clock.Now(), ended: make(chan struct{}), closed: make(chan struct{}), wake: make(chan struct{}, 1),
-		snap: Record{ID: id, Leg: leg.ID, Account: leg.Account, Tag: o.Tag, State: RecordRecording, Format: o.Format, Channels: o.Channels,
-			ASR: o.ASR, Lang: o.Lang, StartedOn: now, BlobKey: "rec/" + now.UTC().Format("2006/01/02") + "/" + id + ".wav"}}
+	r := &Recording{
+		call: c, opts: o, start: c.engine.cfg.Clock.Now(), ended: make(chan struct{}), closed: make(chan struct{}), wake: make(chan struct{}, 1),
+		snap: Record{
+			ID: id, Leg: leg.ID, Account: leg.Account, Tag: o.Tag, State: RecordRecording, Format: o.Format, Channels: o.Channels,
+			ASR: o.ASR, Lang: o.Lang, StartedOn: now, BlobKey: "rec/" + now.UTC().Format("2006/01/02") + "/" + id + ".wav",
+		},
+	}
 	c.records = append(c.records, r)
 	c.engine.cfg.Observer.RecordChanged(r.snap)
 	r.timer = c.after(o.Max, func() { c.stopRecord(r, EndedByTimeout) })

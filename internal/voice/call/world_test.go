@@ -206,8 +206,10 @@ func newWorld(t testing.TB, script func(*Call), change ...func(*Config)) *world 
 	w := &world{t: t, facts: newFacts(), store: store, dir: dir, script: script}
 	w.clock, w.ports = startClock(t)
 	w.sip = startSIP(t, w)
-	cfg := Config{SIP: w.sip, Ports: w.ports, Clock: w.clock, MediaIP: loopback, Observer: w.facts, Router: w, Blob: store,
-		Limits: Limits{Drain: 300 * time.Millisecond, PreAnswer: 400 * time.Millisecond}}
+	cfg := Config{
+		SIP: w.sip, Ports: w.ports, Clock: w.clock, MediaIP: loopback, Observer: w.facts, Router: w, Blob: store,
+		Limits: Limits{Drain: 300 * time.Millisecond, PreAnswer: 400 * time.Millisecond},
+	}
 	for _, fn := range change {
 		fn(&cfg)
 	}
