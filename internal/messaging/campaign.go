@@ -83,12 +83,12 @@ type CampaignDetails struct {
 
 func readyDetails() (BrandDetails, CampaignDetails) {
 	return BrandDetails{
-			EntityType: "PRIVATE_PROFIT", DisplayName: "Sandbox", CompanyName: "Sandbox", Email: "sandbox@example.org", Phone: "+15005550100", Street: "1 Example Street",
-			City: "New York", Region: "NY", PostalCode: "10001", Country: "US", Vertical: "TECHNOLOGY", Relationship: "BASIC_ACCOUNT", TrustScore: 100,
-		}, CampaignDetails{
-			UseCase: "MIXED", Vertical: "TECHNOLOGY", Description: "Ready-made campaign of the sandbox: its messages never leave this server.",
-			MessageFlow: "Recipients are simulated phones of the sandbox; no consent of real people is needed.", Sample1: "This is a message to a simulated phone.",
-		}
+		EntityType: "PRIVATE_PROFIT", DisplayName: "Sandbox", CompanyName: "Sandbox", Email: "sandbox@example.org", Phone: "+15005550100", Street: "1 Example Street",
+		City: "New York", Region: "NY", PostalCode: "10001", Country: "US", Vertical: "TECHNOLOGY", Relationship: "BASIC_ACCOUNT", TrustScore: 100,
+	}, CampaignDetails{
+		UseCase: "MIXED", Vertical: "TECHNOLOGY", Description: "Ready-made campaign of the sandbox: its messages never leave this server.",
+		MessageFlow: "Recipients are simulated phones of the sandbox; no consent of real people is needed.", Sample1: "This is a message to a simulated phone.",
+	}
 }
 
 // Campaigns lists the account's campaigns, newest first.

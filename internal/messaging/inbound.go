@@ -73,7 +73,8 @@ func (s *Service) deliver(ctx context.Context, tx *db.Tx, in carrier.Inbound, se
 		}
 	}
 	t, err := s.billing.Settle(ctx, tx, m.ID, billing.Entry{
-		Account: m.Account, Amount: -m.Price, RefType: "sms_incoming", RefUUID: m.ID, Action: "sms_per_receive", Description: "SMS from " + m.From, At: m.Created})
+		Account: m.Account, Amount: -m.Price, RefType: "sms_incoming", RefUUID: m.ID, Action: "sms_per_receive", Description: "SMS from " + m.From, At: m.Created,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -87,8 +88,10 @@ func (s *Service) deliver(ctx context.Context, tx *db.Tx, in carrier.Inbound, se
 	if err := s.noteContact(ctx, tx, m, m.From, m.To); err != nil {
 		return nil, err
 	}
-	if err := s.answer(ctx, tx, f, m); err != nil {
-		return nil, err
+	if !in.Automated {
+		if err := s.answer(ctx, tx, f, m); err != nil {
+			return nil, err
+		}
 	}
 	tx.After(func() { s.stats.Received.Add(1) })
 	return m, s.announce(ctx, tx, m, nil, smsReceived)

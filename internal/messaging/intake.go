@@ -66,6 +66,9 @@ func (s *Service) ticket(ctx context.Context, d *draft) (*ticket, error) {
 
 // gather waits until a ticket is accepted, or leads those that wait. A caller that gives up while it waits for its turn leaves.
 func (s *Service) gather(ctx context.Context, t *ticket) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	leads, err := s.intake.join(t)
 	if err != nil {
 		return err

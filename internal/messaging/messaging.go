@@ -29,14 +29,15 @@ const (
 	maxMeta        = 4 << 10
 	queuedSeconds  = 60 // an account may have this many seconds of its rate waiting
 	batch          = 256
-	gathered       = 128              // requests that are accepted together
-	maxGathering   = 20000            // requests that may wait for it; more are refused as unavailable
-	submitters     = 4                // batches in carriers' hands at once
-	pollEvery      = time.Second      // other nodes enqueue too
-	submitTimeout  = 30 * time.Second // of one batch
-	submitLease    = 60 * time.Second // a batch in hand is taken back after this
-	parkTime       = 10 * time.Minute // early receipts
-	pairWindow     = 60 * time.Second // unknown ids are matched by number pair and this
+	gathered       = 128                    // requests that are accepted together
+	maxGathering   = 20000                  // requests that may wait for it; more are refused as unavailable
+	submitters     = 4                      // batches in carriers' hands at once
+	pollEvery      = time.Second            // other nodes enqueue too
+	commitsWithin  = 500 * time.Millisecond // of the making of a message's uuid; later ones are found by polling
+	submitTimeout  = 30 * time.Second       // of one batch
+	submitLease    = 60 * time.Second       // a batch in hand is taken back after this
+	parkTime       = 10 * time.Minute       // early receipts
+	pairWindow     = 60 * time.Second       // unknown ids are matched by number pair and this
 	noReceiptAfter = 72 * time.Hour
 	stickyFor      = 90 * 24 * time.Hour
 	fragmentWait   = 5 * time.Minute
@@ -116,8 +117,9 @@ type Service struct {
 	buckets  *buckets
 	stats    Stats
 
-	mu      sync.Mutex // guards the one below
-	nextDue time.Time
+	claiming sync.Mutex // held by the submitter that claims; guards the two below
+	floor    string     // uuid below which nothing is queued, but for late commits
+	looked   time.Time  // when the whole queue was last looked at
 }
 
 // Stats are counters since the start.

@@ -39,8 +39,10 @@ type optOutView struct {
 }
 
 func (s *Service) viewOptOut(ctx context.Context, q db.Querier, o OptOut) (optOutView, error) {
-	v := optOutView{UUID: o.ID, Phone: e164.Number(o.Phone), Active: o.Active, Source: o.Source, Keyword: text(o.Keyword), SMS: text(o.SMS), Reason: text(o.Reason),
-		Created: httpapi.TimeOf(o.Created), Ended: httpapi.TimeOrNil(o.Ended)}
+	v := optOutView{
+		UUID: o.ID, Phone: e164.Number(o.Phone), Active: o.Active, Source: o.Source, Keyword: text(o.Keyword), SMS: text(o.SMS), Reason: text(o.Reason),
+		Created: httpapi.TimeOf(o.Created), Ended: httpapi.TimeOrNil(o.Ended),
+	}
 	var err error
 	v.Profile, err = s.ProfileView(ctx, q, o.Account, o.Profile)
 	if fault.Is(err, fault.NotFound) {
@@ -71,8 +73,10 @@ type optOutSearch struct {
 }
 
 func (s *Service) httpSearchOptOut(ctx context.Context, in *optOutSearch) (httpapi.Page[optOutView], error) {
-	f := OptOutFilter{Account: httpapi.Who(ctx).Account, Phone: plainMask(in.Phone), Profile: in.Profile, Active: in.Active, Or: in.Or(), Take: in.Take, Skip: in.Skip,
-		From: moment(in.CreatedFrom), To: moment(in.CreatedTo), ModifiedFrom: moment(in.ModifiedFrom), ModifiedTo: moment(in.ModifiedTo)}
+	f := OptOutFilter{
+		Account: httpapi.Who(ctx).Account, Phone: plainMask(in.Phone), Profile: in.Profile, Active: in.Active, Or: in.Or(), Take: in.Take, Skip: in.Skip,
+		From: moment(in.CreatedFrom), To: moment(in.CreatedTo), ModifiedFrom: moment(in.ModifiedFrom), ModifiedTo: moment(in.ModifiedTo),
+	}
 	for _, o := range in.Order {
 		f.Order = append(f.Order, Sort{Field: o.Field, Desc: o.Desc})
 	}

@@ -2,7 +2,6 @@ package messaging
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -14,8 +13,8 @@ import (
 const gateSQL = "SELECT 1 FROM sms_gate WHERE one = 1"
 
 // claim takes up to n due messages into this node's hands, oldest first. A message waits for all older ones of its thread: those in somebody's hands or put
-// off are not due, and those that are due come before it in this batch.
-func claim(ctx context.Context, tx *db.Tx, node string, now time.Time, n int) ([]*Message, error) {
+// off are not due, and those that are due come before it in this batch. Rows below floor are not looked at: PostgreSQL may read all of the table from there on.
+func claim(ctx context.Context, tx *db.Tx, node, floor string, now time.Time, n int) ([]*Message, error) {
 	if tx.Engine() == db.Postgres {
 		if err := tx.Lock(ctx, "sms gate", gateSQL); err != nil {
 			return nil, err
@@ -25,10 +24,20 @@ func claim(ctx context.Context, tx *db.Tx, node string, now time.Time, n int) ([
 		}
 	}
 	return collect(ctx, tx, `UPDATE sms SET state = 'sending', due_on = $1, node = $2 WHERE uuid IN (
-		SELECT j.uuid FROM sms AS j WHERE j.due_on <= $3
+		SELECT j.uuid FROM sms AS j WHERE j.due_on <= $3 AND j.uuid >= $4
 		AND NOT EXISTS (SELECT 1 FROM sms AS e WHERE e.thread = j.thread AND e.due_on IS NOT NULL AND e.uuid < j.uuid AND e.due_on > $3)
 		ORDER BY j.uuid`+db.Limit(n, 0)+`) RETURNING `+messageColumns,
-		now.Add(submitLease).UnixMicro(), node, now.UnixMicro())
+		now.Add(submitLease).UnixMicro(), node, now.UnixMicro(), floor)
+}
+
+// oldestQueued gives the least uuid, from floor on, of what waits or is in somebody's hands; empty when there is none.
+func oldestQueued(ctx context.Context, q db.Querier, floor string) (string, error) {
+	var id db.Text
+	err := q.QueryRow(ctx, "SELECT min(uuid) FROM sms WHERE due_on IS NOT NULL AND uuid >= $1", floor).Scan(&id)
+	if err != nil {
+		return "", fmt.Errorf("oldest message in the queue: %w", err)
+	}
+	return string(id), nil
 }
 
 // takeBack makes due what this node had in hand when it ended.
@@ -38,15 +47,6 @@ func takeBack(ctx context.Context, tx *db.Tx, node string, now time.Time) error 
 		return fmt.Errorf("take back messages: %w", err)
 	}
 	return nil
-}
-
-// nextDue gives when the next message is due; zero when none waits.
-func nextDue(ctx context.Context, q db.Querier) (time.Time, error) {
-	var at sql.NullInt64
-	if err := q.QueryRow(ctx, "SELECT min(due_on) FROM sms WHERE due_on IS NOT NULL").Scan(&at); err != nil || !at.Valid {
-		return time.Time{}, err
-	}
-	return time.UnixMicro(at.Int64), nil
 }
 
 // chunks calls fn with pieces of few different sizes, so that their statements stay prepared. A piece between two sizes is filled up with its last item:

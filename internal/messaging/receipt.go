@@ -140,6 +140,7 @@ func (s *Service) park(ctx context.Context, tx *db.Tx, list []carrier.Receipt) e
 
 // applyReceipts changes messages by their receipts, in order. Doubles and whatever comes after the final one have no effect.
 func (s *Service) applyReceipts(ctx context.Context, tx *db.Tx, list []match) error {
+	now := s.now()
 	changed := make([]*Message, 0, len(list))
 	seen := map[string]bool{}
 	for _, x := range list {
@@ -157,7 +158,7 @@ func (s *Service) applyReceipts(ctx context.Context, tx *db.Tx, list []match) er
 				continue
 			}
 		}
-		s.judge(m, x.receipt)
+		judge(m, x.receipt, now)
 		if !seen[m.ID] {
 			seen[m.ID] = true
 			changed = append(changed, m)
@@ -185,8 +186,8 @@ func (s *Service) applyReceipts(ctx context.Context, tx *db.Tx, list []match) er
 }
 
 // judge changes a message that was handed over by one receipt.
-func (s *Service) judge(m *Message, r carrier.Receipt) {
-	m.Modified = s.now()
+func judge(m *Message, r carrier.Receipt, now time.Time) {
+	m.Modified = now
 	if r.Operator != "" {
 		m.Operator = r.Operator
 	}

@@ -3,12 +3,25 @@ package messaging
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/messaging/carrier"
 )
+
+// marksFrom gives the places of n arguments, the first of which has a number.
+func marksFrom(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteByte("(,"[min(i, 1)])
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(first + i))
+	}
+	return b.String() + ")"
+}
 
 // inList runs a query for pieces of a list; the query ends with "IN ".
 func inList(list []string, fn func(marks string, args []any) error) error {
@@ -89,10 +102,63 @@ var receiptSQL = typed(`UPDATE sms SET state = v.column2, delivered = v.column3,
 	modified_on = v.column8 FROM (VALUES `, `) AS v WHERE sms.uuid = v.column1 AND sms.state = 'success' AND NOT sms.delivered RETURNING sms.uuid`,
 	"TEXT", "TEXT", "BOOLEAN", "BIGINT", "TEXT", "TEXT", "TEXT", "BIGINT")
 
-// saveReceipts writes what receipts changed, and tells which messages were still open.
+var sameReceiptSQL = func() texts {
+	out := texts{}
+	for _, size := range chunkSizes {
+		out[size] = "UPDATE sms SET state = $1, delivered = $2, delivered_on = $3, reason = $4, error = $5, operator = $6, modified_on = $7 WHERE uuid IN " +
+			marksFrom(8, size) + " AND state = 'success' AND NOT delivered RETURNING uuid"
+	}
+	return out
+}()
+
+// verdict is what a receipt changes.
+type verdict struct {
+	state                   string
+	delivered               bool
+	at, modified            int64
+	reason, error, operator string
+}
+
+// saveReceipts writes what receipts changed, and tells which messages were still open. Most of a batch say the same: these are written at once.
 func saveReceipts(ctx context.Context, tx *db.Tx, list []*Message) (map[string]bool, error) {
 	touched := make(map[string]bool, len(list))
-	err := chunks(list, func(some []*Message) error {
+	same := map[verdict][]*Message{}
+	for _, m := range list {
+		v := verdict{m.State, m.Delivered, m.DeliveredOn.UnixMicro(), m.Modified.UnixMicro(), m.Reason, m.Error, m.Operator}
+		same[v] = append(same[v], m)
+	}
+	var rest []*Message
+	for _, m := range list {
+		v := verdict{m.State, m.Delivered, m.DeliveredOn.UnixMicro(), m.Modified.UnixMicro(), m.Reason, m.Error, m.Operator}
+		alike := same[v]
+		delete(same, v)
+		if len(alike) < 4 {
+			rest = append(rest, alike...)
+			continue
+		}
+		if err := saveAlike(ctx, tx, alike, touched); err != nil {
+			return nil, err
+		}
+	}
+	return touched, saveUnlike(ctx, tx, rest, touched)
+}
+
+func saveAlike(ctx context.Context, tx *db.Tx, list []*Message, touched map[string]bool) error {
+	m := list[0]
+	return chunks(list, func(some []*Message) error {
+		args := append(make([]any, 0, 7+len(some)), m.State, m.Delivered, db.At(m.DeliveredOn), db.Text(m.Reason), db.Text(m.Error), db.Text(m.Operator), db.At(m.Modified))
+		for _, x := range some {
+			args = append(args, x.ID)
+		}
+		if err := returned(ctx, tx, touched, sameReceiptSQL[len(some)], args...); err != nil {
+			return fmt.Errorf("save receipts: %w", err)
+		}
+		return nil
+	})
+}
+
+func saveUnlike(ctx context.Context, tx *db.Tx, list []*Message, touched map[string]bool) error {
+	return chunks(list, func(some []*Message) error {
 		args := make([]any, 0, 8*len(some))
 		for _, m := range some {
 			args = append(args, m.ID, m.State, m.Delivered, db.At(m.DeliveredOn), db.Text(m.Reason), db.Text(m.Error), db.Text(m.Operator), db.At(m.Modified))
@@ -103,7 +169,6 @@ func saveReceipts(ctx context.Context, tx *db.Tx, list []*Message) (map[string]b
 		}
 		return nil
 	})
-	return touched, err
 }
 
 func insertParked(ctx context.Context, tx *db.Tx, ref string, r carrier.Receipt, until time.Time) error {

@@ -12,10 +12,10 @@ import (
 	"github.com/opentact/opentact/internal/messaging/carrier"
 )
 
-// saveResults writes what came of a batch: states, charges, events, callbacks, and receipts that were early.
-func (s *Service) saveResults(ctx context.Context, tx *db.Tx, claimed []*Message, results map[string]result) error {
+// saveResults writes what came of a batch: states, charges, events, callbacks, and receipts that were early. It gives when those that were put off are due.
+func (s *Service) saveResults(ctx context.Context, tx *db.Tx, claimed []*Message, results map[string]result) (due []time.Time, err error) {
 	if err := s.lockOwners(ctx, tx, claimed); err != nil {
-		return err
+		return nil, err
 	}
 	list := make([]*Message, len(claimed))
 	var segments []part
@@ -25,19 +25,21 @@ func (s *Service) saveResults(ctx context.Context, tx *db.Tx, claimed []*Message
 		segments = append(segments, s.apply(&m, results[m.ID])...)
 	}
 	if err := insertParts(ctx, tx, segments); err != nil {
-		return err
+		return nil, err
 	}
 	touched, err := saveHandled(ctx, tx, s.node, list)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list = filter(list, func(m *Message) bool { return touched[m.ID] })
 	if err := s.settle(ctx, tx, list); err != nil {
-		return err
+		return nil, err
 	}
 	var sent, ended []*Message
 	for _, m := range list {
 		switch m.State {
+		case Created:
+			due = append(due, m.Due)
 		case Success:
 			sent = append(sent, m)
 			ended = append(ended, m)
@@ -47,17 +49,17 @@ func (s *Service) saveResults(ctx context.Context, tx *db.Tx, claimed []*Message
 			err = s.announce(ctx, tx, m, nil, smsSendFails)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := s.itemsDone(ctx, tx, ended); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.noteContacts(ctx, tx, sent); err != nil {
-		return err
+		return nil, err
 	}
 	tx.After(func() { s.stats.Sent.Add(int64(len(sent))) })
-	return s.unpark(ctx, tx, sent, segments)
+	return due, s.unpark(ctx, tx, sent, segments)
 }
 
 // apply changes a message by its result and gives its segments when there are several.

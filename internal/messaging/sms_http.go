@@ -225,8 +225,10 @@ func (s *Service) httpItems(ctx context.Context, in *itemsRequest) (httpapi.Page
 	list, total, err := s.Search(ctx, Filter{Account: account, Parent: in.UUID, State: stateWord(in.State), Take: in.Take, Skip: in.Skip, Order: []Sort{{Field: "created_on"}}})
 	out := []smsItem{}
 	for _, m := range list {
-		out = append(out, smsItem{To: e164.Number(m.To), State: m.State, SMSO: text(m.ID), From: text(m.From), Delivered: m.Delivered, Reason: text(m.Reason), Error: viewError(m.Error),
-			Created: httpapi.TimeOf(m.Created), Modified: httpapi.TimeOf(m.Modified)})
+		out = append(out, smsItem{
+			To: e164.Number(m.To), State: m.State, SMSO: text(m.ID), From: text(m.From), Delivered: m.Delivered, Reason: text(m.Reason), Error: viewError(m.Error),
+			Created: httpapi.TimeOf(m.Created), Modified: httpapi.TimeOf(m.Modified),
+		})
 	}
 	return httpapi.PageIn(in.Window, total, out), err
 }

@@ -167,6 +167,15 @@ func TestMagicNumbersBehaveAsTheTableSays(t *testing.T) {
 		back := r.await("echo", func(p map[string]any) bool { return p["type"] == "smsi" && p["message"] == "hi 15005550107" })
 		r.awaitState(echo, "success", true)
 		r.awaitState(throttled, "success", true)
+		asked := 0
+		for _, p := range r.events() {
+			if p["type"] == "smsi" && p["message"] == "STOP" {
+				asked++
+			}
+		}
+		if asked != 1 {
+			t.Errorf("%d STOPs: an automated message was answered", asked)
+		}
 		read := r.do("PATCH", "/rest/sms/i/"+back["uuid"].(string), map[string]any{"readed": true}, 200)
 		if read["readed"] != true || read["tnlease"] == nil {
 			t.Errorf("%v", read)

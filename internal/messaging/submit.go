@@ -40,10 +40,11 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	return nil
 }
 
-// submitter claims and hands over, batch by batch. A full batch wakes the next submitter.
+// submitter claims and hands over, batch by batch: one for each nudge, and for each message that it put off when its time has come.
 func (s *Service) submitter(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var later dueTimes
 	for {
 		select {
 		case <-ctx.Done():
@@ -51,41 +52,44 @@ func (s *Service) submitter(ctx context.Context) {
 		case <-s.wake:
 		case <-timer.C:
 		}
-		for ctx.Err() == nil {
-			n, err := s.round(ctx)
-			if err != nil {
-				s.log.Warn("hand over messages", "error", err)
-				break
-			}
-			if n == 0 {
-				break
-			}
+		if err := s.round(ctx, &later); err != nil {
+			s.log.Warn("hand over messages", "error", err)
 		}
-		timer.Reset(s.pause(ctx))
+		timer.Reset(later.pause(s.now()))
 	}
+}
+
+// dueTimes are the times at which messages are due that a submitter put off, the soonest first; other nodes' are found by polling.
+type dueTimes []time.Time
+
+// add notes the soonest times of a batch.
+func (d *dueTimes) add(at time.Time) {
+	if at.IsZero() || len(*d) >= batch || slices.ContainsFunc(*d, at.Equal) {
+		return
+	}
+	*d = append(*d, at)
+	slices.SortFunc(*d, time.Time.Compare)
 }
 
 // pause is the time until the next message is due, at most the polling time.
-func (s *Service) pause(ctx context.Context) time.Duration {
-	at, err := nextDue(ctx, s.db.Read())
-	if err != nil || at.IsZero() {
+func (d *dueTimes) pause(now time.Time) time.Duration {
+	*d = slices.DeleteFunc(*d, func(at time.Time) bool { return at.Before(now.Add(-pollEvery)) })
+	if len(*d) == 0 {
 		return pollEvery
 	}
-	if d := at.Sub(s.now()); d > 0 && d < pollEvery {
-		return d
+	at := (*d)[0]
+	if !at.After(now) {
+		*d = (*d)[1:]
+		return 0
 	}
-	return pollEvery
+	return min(at.Sub(now), pollEvery)
 }
 
-// round claims a batch, hands it over and saves what came of it; it gives how many were claimed.
-func (s *Service) round(ctx context.Context) (int, error) {
-	var list []*Message
-	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		list, err = claim(ctx, tx, s.node, s.now(), batch)
-		return err
-	})
+// round claims a batch, hands it over and saves what came of it. Submitters claim one after the other: two would wait for each other in the database.
+func (s *Service) round(ctx context.Context, later *dueTimes) error {
+	list, err := s.claimNext(ctx)
 	if err != nil || len(list) == 0 {
-		return 0, err
+		return err
 	}
 	if len(list) == batch {
 		s.nudge()
@@ -95,11 +99,48 @@ func (s *Service) round(ctx context.Context) (int, error) {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout)
 	defer cancel()
 	results := s.handOver(work, list)
-	if err := s.db.Update(work, func(ctx context.Context, tx *db.Tx) error { return s.saveResults(ctx, tx, list, results) }); err != nil {
-		return 0, fmt.Errorf("save results: %w", err)
+	var due []time.Time
+	if err := s.db.Update(work, func(ctx context.Context, tx *db.Tx) (err error) {
+		due, err = s.saveResults(ctx, tx, list, results)
+		return err
+	}); err != nil {
+		return fmt.Errorf("save results: %w", err)
+	}
+	for _, at := range due {
+		later.add(at)
 	}
 	s.nudge() // what waited behind these in their threads
-	return len(list), nil
+	return nil
+}
+
+// claimNext claims a batch. Once in a while it looks at the whole queue; else only from where the last look found its oldest message, or from shortly
+// before now: younger messages may have been committed since.
+func (s *Service) claimNext(ctx context.Context) (list []*Message, err error) {
+	s.claiming.Lock()
+	defer s.claiming.Unlock()
+	now := time.Now() // uuids have the true time
+	floor, whole := s.floor, now.Sub(s.looked) >= pollEvery
+	if whole {
+		floor = ""
+	}
+	var oldest string
+	err = s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		if list, err = claim(ctx, tx, s.node, floor, s.now(), batch); err != nil {
+			return err
+		}
+		oldest, err = oldestQueued(ctx, tx, floor)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.floor = firstID(now.Add(-commitsWithin)); oldest != "" && oldest < s.floor {
+		s.floor = oldest
+	}
+	if whole {
+		s.looked = now
+	}
+	return list, nil
 }
 
 // result is what came of one message of a batch.
@@ -188,7 +229,7 @@ func (s *Service) linkFor(m *Message) int {
 func (s *Service) submit(ctx context.Context, l Link, list []*Message) []carrier.Result {
 	wire := make([]carrier.Message, len(list))
 	for i, m := range list {
-		wire[i] = carrier.Message{ID: m.ID, From: m.From, To: m.To, Text: m.Text, Encoding: gsm.Encoding(m.Encoding), Segments: gsm.Split(m.Text, reference(m)), Expires: m.Expires}
+		wire[i] = carrier.Message{ID: m.ID, From: m.From, To: m.To, Text: m.Text, Encoding: gsm.Encoding(m.Encoding), Segments: gsm.Split(m.Text, reference(m)), Expires: m.Expires, Automated: m.Automated}
 	}
 	if b, ok := l.Driver.(carrier.Batcher); ok {
 		return b.SubmitAll(ctx, wire)

@@ -16,6 +16,8 @@ type Message struct {
 	Encoding gsm.Encoding
 	Segments []gsm.Segment // at least one
 	Expires  time.Time
+	// Automated tells the platform's own answers (confirmations, automatic replies): nothing may answer them, or two machines talk for ever.
+	Automated bool
 }
 
 // Submitted is the carrier's acceptance.
@@ -88,7 +90,9 @@ type Inbound struct {
 	Text     string       `json:"text"`
 	Encoding gsm.Encoding `json:"encoding,omitempty"` // empty: as the text needs
 	Concat   *gsm.Concat  `json:"concat,omitempty"`
-	At       time.Time    `json:"at"`
+	// Automated tells an answer of a machine, where the carrier knows: it gets no answer.
+	Automated bool      `json:"automated,omitempty"`
+	At        time.Time `json:"at"`
 }
 
 // Kind is what a refusal means for the message.

@@ -86,6 +86,7 @@ func (c *Carrier) Submit(ctx context.Context, m carrier.Message) (carrier.Submit
 // SubmitAll takes messages in order: what will come back is committed when it returns.
 func (c *Carrier) SubmitAll(ctx context.Context, list []carrier.Message) []carrier.Result {
 	out := make([]carrier.Result, len(list))
+	now := c.now()
 	blocked := map[string]bool{}
 	var w work
 	var early []carrier.Receipt
@@ -107,16 +108,16 @@ func (c *Carrier) SubmitAll(ctx context.Context, list []carrier.Message) []carri
 			}
 		}
 		out[i].Submitted = submitted(m)
-		receipts := c.receipts(out[i].Submitted, m, b)
+		receipts := c.receipts(out[i].Submitted, m, b, now)
 		if b.early {
 			early = append(early, receipts...)
 		} else {
 			w.Receipts = append(w.Receipts, receipts...)
 		}
-		if b.answer != "" {
+		if b.answer != "" && !m.Automated {
 			w.Inbound = append(w.Inbound, c.inbound(m, m.To, m.From, b.answer))
 		}
-		if b.echo {
+		if b.echo && !m.Automated {
 			w.Inbound = append(w.Inbound, c.inbound(m, m.To, m.From, m.Text))
 		}
 	}
@@ -181,12 +182,11 @@ func submitted(m carrier.Message) carrier.Submitted {
 	return s
 }
 
-func (c *Carrier) receipts(s carrier.Submitted, m carrier.Message, b behaviour) []carrier.Receipt {
+func (c *Carrier) receipts(s carrier.Submitted, m carrier.Message, b behaviour, at time.Time) []carrier.Receipt {
 	ids := s.Parts
 	if len(ids) == 0 {
 		ids = []string{s.ID}
 	}
-	at := c.now()
 	if !b.early {
 		at = at.Add(deliverAfter)
 	}
@@ -198,5 +198,5 @@ func (c *Carrier) receipts(s carrier.Submitted, m carrier.Message, b behaviour) 
 }
 
 func (c *Carrier) inbound(m carrier.Message, from, to, text string) carrier.Inbound {
-	return carrier.Inbound{Link: c.link, ID: m.ID, From: from, To: to, Text: text, At: c.now()}
+	return carrier.Inbound{Link: c.link, ID: m.ID, From: from, To: to, Text: text, At: c.now(), Automated: m.Automated}
 }

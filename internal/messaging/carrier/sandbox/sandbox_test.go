@@ -28,7 +28,8 @@ func TestSandboxIsACarrier(t *testing.T) {
 			}
 		})
 		carriertest.Exercise(t, carriertest.Target{
-			Driver: c, Sink: sink, Delivered: "15005550101", Undelivered: "15005550102", Rejected: "15005550103", Throttled: "15005550105", Echo: "15005550107"})
+			Driver: c, Sink: sink, Delivered: "15005550101", Undelivered: "15005550102", Rejected: "15005550103", Throttled: "15005550105", Echo: "15005550107",
+		})
 	})
 }
 
