@@ -44,7 +44,7 @@ func scanCampaign(scan func(...any) error) (Campaign, error) {
 func loadCampaign(ctx context.Context, q db.Querier, account, key string) (Campaign, error) {
 	c, err := scanCampaign(q.QueryRow(ctx, "SELECT "+campaignColumns+" FROM sms_campaign WHERE account = $1 AND (uuid = $2 OR campaign_id = $2) AND status <> 'deleted'", account, key).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Campaign{}, fault.Missing("SMS campaign")
+		return Campaign{}, fault.Missing("Campaign")
 	}
 	if err != nil {
 		return Campaign{}, fmt.Errorf("campaign: %w", err)
@@ -82,7 +82,7 @@ func scanBrand(scan func(...any) error) (Brand, error) {
 func loadBrand(ctx context.Context, q db.Querier, account, key string) (Brand, error) {
 	b, err := scanBrand(q.QueryRow(ctx, "SELECT "+brandColumns+" FROM sms_brand WHERE account = $1 AND (uuid = $2 OR brand_id = $2) AND status <> 'deleted'", account, key).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Brand{}, fault.Missing("SMS brand")
+		return Brand{}, fault.Missing("Brand")
 	}
 	if err != nil {
 		return Brand{}, fmt.Errorf("brand: %w", err)

@@ -112,7 +112,7 @@ func (s *Service) RemoveProfile(ctx context.Context, acc, id string) (Profile, e
 		return p, err
 	}
 	if p.Default {
-		return p, fault.Newf(fault.Conflict, "the default messaging profile stays")
+		return p, fault.Busy("Messaging profile")
 	}
 	fallback, err := defaultProfile(ctx, s.db.Read(), acc)
 	if err != nil {

@@ -74,12 +74,11 @@ func (views) AppView(context.Context, db.Querier, string, string) (json.RawMessa
 }
 
 type options struct {
-	credit  string
-	quiet   bool // nothing runs
-	links   func(s *messaging.Service, box *sandbox.Carrier) []messaging.Link
-	now     func() time.Time
-	keep    *rig // the database, account and node of a rig that was stopped
-	unknown bool // the sandbox does not know who is hosted
+	credit string
+	quiet  bool // nothing runs
+	links  func(s *messaging.Service, box *sandbox.Carrier) []messaging.Link
+	now    func() time.Time
+	keep   *rig // the database, account and node of a rig that was stopped
 }
 
 func build(t testing.TB, d *db.DB, o options) *rig {
