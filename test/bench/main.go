@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -52,6 +53,11 @@ func run(ctx context.Context) (err error) {
 	flag.Parse()
 	if *short {
 		b.duration = 5 * time.Second
+	}
+	for _, path := range []*string{&b.binary, &b.sipp} { // the server has a working directory of its own
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
 	}
 	if err := pinSelf(); err != nil {
 		return err
