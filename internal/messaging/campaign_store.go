@@ -54,19 +54,7 @@ func loadCampaign(ctx context.Context, q db.Querier, account, key string) (Campa
 
 func listCampaigns(ctx context.Context, q db.Querier, account string) ([]Campaign, error) {
 	rows, err := q.Query(ctx, "SELECT "+campaignColumns+" FROM sms_campaign WHERE account = $1 AND status <> 'deleted' ORDER BY created_on DESC, uuid DESC", account)
-	if err != nil {
-		return nil, fmt.Errorf("campaigns: %w", err)
-	}
-	defer rows.Close()
-	out := []Campaign{}
-	for rows.Next() {
-		c, err := scanCampaign(rows.Scan)
-		if err != nil {
-			return nil, fmt.Errorf("campaigns: %w", err)
-		}
-		out = append(out, c)
-	}
-	return out, rows.Err()
+	return db.List("campaigns", rows, err, scanCampaign)
 }
 
 func scanBrand(scan func(...any) error) (Brand, error) {
@@ -92,17 +80,5 @@ func loadBrand(ctx context.Context, q db.Querier, account, key string) (Brand, e
 
 func listBrands(ctx context.Context, q db.Querier, account string) ([]Brand, error) {
 	rows, err := q.Query(ctx, "SELECT "+brandColumns+" FROM sms_brand WHERE account = $1 AND status <> 'deleted' ORDER BY created_on DESC, uuid DESC", account)
-	if err != nil {
-		return nil, fmt.Errorf("brands: %w", err)
-	}
-	defer rows.Close()
-	out := []Brand{}
-	for rows.Next() {
-		b, err := scanBrand(rows.Scan)
-		if err != nil {
-			return nil, fmt.Errorf("brands: %w", err)
-		}
-		out = append(out, b)
-	}
-	return out, rows.Err()
+	return db.List("brands", rows, err, scanBrand)
 }

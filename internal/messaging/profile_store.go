@@ -82,19 +82,7 @@ func defaultProfile(ctx context.Context, q db.Querier, account string) (id strin
 
 func listProfiles(ctx context.Context, q db.Querier, account string) ([]Profile, error) {
 	rows, err := q.Query(ctx, "SELECT "+profileColumns+" FROM messaging_profile WHERE account = $1 ORDER BY created_on, uuid", account)
-	if err != nil {
-		return nil, fmt.Errorf("messaging profiles: %w", err)
-	}
-	defer rows.Close()
-	out := []Profile{}
-	for rows.Next() {
-		p, err := scanProfile(rows.Scan)
-		if err != nil {
-			return nil, fmt.Errorf("messaging profiles: %w", err)
-		}
-		out = append(out, p)
-	}
-	return out, rows.Err()
+	return db.List("messaging profiles", rows, err, scanProfile)
 }
 
 // moveLeases ties the numbers of one profile to another.

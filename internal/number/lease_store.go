@@ -77,19 +77,7 @@ func byKey(ctx context.Context, q db.Querier, account, key, tail string) (Lease,
 
 func leases(ctx context.Context, q db.Querier, tail string, args ...any) ([]Lease, error) {
 	rows, err := q.Query(ctx, "SELECT "+leaseColumns+" FROM tn_lease "+tail, args...)
-	if err != nil {
-		return nil, fmt.Errorf("leases: %w", err)
-	}
-	defer rows.Close()
-	out := []Lease{}
-	for rows.Next() {
-		l, err := scanLease(rows.Scan)
-		if err != nil {
-			return nil, fmt.Errorf("leases: %w", err)
-		}
-		out = append(out, l)
-	}
-	return out, rows.Err()
+	return db.List("leases", rows, err, scanLease)
 }
 
 // ByApp gives the leases whose calls run the app's flow.

@@ -47,19 +47,7 @@ func get(ctx context.Context, q db.Querier, user, id string) (Subscription, erro
 
 func list(ctx context.Context, q db.Querier, user string) ([]Subscription, error) {
 	rows, err := q.Query(ctx, "SELECT "+columns+" FROM event_subscription WHERE usr = $1 ORDER BY created_on DESC, uuid DESC", user)
-	if err != nil {
-		return nil, fmt.Errorf("event subscriptions: %w", err)
-	}
-	defer rows.Close()
-	out := []Subscription{}
-	for rows.Next() {
-		s, err := scan(rows.Scan)
-		if err != nil {
-			return nil, fmt.Errorf("event subscriptions: %w", err)
-		}
-		out = append(out, s)
-	}
-	return out, rows.Err()
+	return db.List("event subscriptions", rows, err, scan)
 }
 
 func update(ctx context.Context, tx *db.Tx, s Subscription) error {

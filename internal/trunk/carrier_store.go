@@ -33,19 +33,7 @@ func scanCarrier(scan func(...any) error) (Carrier, error) {
 
 func carriers(ctx context.Context, q db.Querier, kind string) ([]Carrier, error) {
 	rows, err := q.Query(ctx, "SELECT "+carrierColumns+" FROM carrier WHERE kind = $1 OR $1 = '' ORDER BY priority, name", kind)
-	if err != nil {
-		return nil, fmt.Errorf("carriers: %w", err)
-	}
-	defer rows.Close()
-	out := []Carrier{}
-	for rows.Next() {
-		c, err := scanCarrier(rows.Scan)
-		if err != nil {
-			return nil, fmt.Errorf("carriers: %w", err)
-		}
-		out = append(out, c)
-	}
-	return out, rows.Err()
+	return db.List("carriers", rows, err, scanCarrier)
 }
 
 // carrierByID reads one; lock is what the SELECT ends with.

@@ -24,19 +24,7 @@ func scanProduct(scan func(...any) error) (Product, error) {
 
 func products(ctx context.Context, q db.Querier, account string) ([]Product, error) {
 	rows, err := q.Query(ctx, "SELECT "+productColumns+" FROM sip_product WHERE type = 'public' OR account = $1 ORDER BY id", account)
-	if err != nil {
-		return nil, fmt.Errorf("SIP products: %w", err)
-	}
-	defer rows.Close()
-	out := []Product{}
-	for rows.Next() {
-		p, err := scanProduct(rows.Scan)
-		if err != nil {
-			return nil, fmt.Errorf("SIP products: %w", err)
-		}
-		out = append(out, p)
-	}
-	return out, rows.Err()
+	return db.List("SIP products", rows, err, scanProduct)
 }
 
 func productByID(ctx context.Context, q db.Querier, id int) (Product, error) {

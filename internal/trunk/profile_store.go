@@ -58,19 +58,7 @@ func scanProfile(scan func(...any) error) (Profile, error) {
 
 func profiles(ctx context.Context, q db.Querier, account string) ([]Profile, error) {
 	rows, err := q.Query(ctx, "SELECT "+profileColumns+" FROM outbound_profile WHERE account = $1 ORDER BY created_on DESC, uuid DESC", account)
-	if err != nil {
-		return nil, fmt.Errorf("outbound voice profiles: %w", err)
-	}
-	defer rows.Close()
-	out := []Profile{}
-	for rows.Next() {
-		p, err := scanProfile(rows.Scan)
-		if err != nil {
-			return nil, fmt.Errorf("outbound voice profiles: %w", err)
-		}
-		out = append(out, p)
-	}
-	return out, rows.Err()
+	return db.List("outbound voice profiles", rows, err, scanProfile)
 }
 
 // profileByID reads one of the account's; lock is what the SELECT ends with.
