@@ -437,8 +437,7 @@ func TestWithoutRecogniserSoundIsEnough(t *testing.T) {
 }
 
 func TestCallThatThePlatformRefusesSaysWhy(t *testing.T) {
-	n, p := network(t, nil)
-	p.onCall = func(_ context.Context, c *phone.Call) { _ = c.Reject(404, 1) }
+	n, _ := network(t, func(_ context.Context, c *phone.Call) { _ = c.Reject(404, 1) })
 	ctx := within(t)
 	_, err := n.Call(ctx, CallRequest{Account: alice, From: "15005551234", To: "13125550199"})
 	if !fault.Is(err, fault.NotFound) {
