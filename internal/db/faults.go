@@ -99,3 +99,22 @@ func IsUnique(err error) bool {
 	}
 	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
 }
+
+// Stage is a moment of a transaction at which a test can let the database fail.
+type Stage string
+
+// The stages.
+const (
+	Begin     Stage = "begin"
+	Statement Stage = "statement" // before each statement of a function, but those for one row
+	Commit    Stage = "commit"    // before it: nothing is kept
+	Committed Stage = "committed" // after it: kept, but the answer is lost
+)
+
+// trouble asks the test whether the database fails now.
+func (d *DB) trouble(s Stage) error {
+	if d.fault == nil {
+		return nil
+	}
+	return d.fault(s)
+}

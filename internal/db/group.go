@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+
+	"github.com/opentact/opentact/internal/failpoint"
 )
 
 // group is one transaction with the functions that share it.
@@ -19,6 +21,7 @@ type group struct {
 	after  []func()
 	many   bool            // more than one function shares it
 	first  bool            // the function that runs is its first: nothing is locked yet
+	parts  int             // savepoints of joined functions so far
 	locked map[string]bool // rows that Tx.Lock got
 }
 
@@ -34,8 +37,11 @@ type turn struct {
 
 // Value gives what the caller's context holds.
 func (t turn) Value(key any) any {
-	if key == (inside{}) {
+	switch key {
+	case inside{}:
 		return t.d
+	case joining{}:
+		return nil
 	}
 	return t.values.Value(key)
 }
@@ -48,6 +54,9 @@ func (d *DB) tryGroup(live []*waiter, savepoints bool) (clean bool, err error) {
 		var cancel context.CancelFunc
 		g.ctx, cancel = context.WithTimeout(g.ctx, maxTransaction)
 		defer cancel()
+	}
+	if err := d.trouble(Begin); err != nil {
+		return false, err
 	}
 	if g.sql, err = d.begin(g.ctx); err != nil {
 		return false, err
@@ -62,9 +71,17 @@ func (d *DB) tryGroup(live []*waiter, savepoints bool) (clean bool, err error) {
 	if err := g.flush(g.ctx); err != nil {
 		return false, fmt.Errorf("end of transaction: %w", err)
 	}
+	failpoint.Hit("db.before_commit")
+	if err := d.trouble(Commit); err != nil {
+		return false, fmt.Errorf("commit: %w", err)
+	}
 	if err := g.sql.Commit(); err != nil {
 		return false, fmt.Errorf("commit: %w", err)
 	}
+	if err := d.trouble(Committed); err != nil {
+		return false, fmt.Errorf("commit: %w", err)
+	}
+	failpoint.Hit("db.committed")
 	d.committed.Add(1)
 	for _, w := range live {
 		if w.err == nil && !w.later {
@@ -109,8 +126,9 @@ func (g *group) runOne(w *waiter, savepoint bool) (ok bool, err error) {
 		}
 	}
 	tx := &Tx{d: g.d, sql: g.sql, group: g}
-	w.later = false
+	w.later, w.then = false, nil
 	w.err = call(ctx, w.fn, tx)
+	tx.over.Store(true)
 	if tx.waits && tx.failed == nil {
 		w.later, w.err = true, errLater
 	}
@@ -126,7 +144,7 @@ func (g *group) runOne(w *waiter, savepoint bool) (ok bool, err error) {
 	}
 	switch {
 	case w.err == nil && !savepoint:
-		g.keep(tx)
+		g.keep(w, tx)
 		return true, nil
 	case savepoint:
 		return g.endSavepoint(ctx, w, tx)
@@ -148,13 +166,14 @@ func (g *group) endSavepoint(ctx context.Context, w *waiter, tx *Tx) (ok bool, e
 		return false, err
 	}
 	if w.err == nil {
-		g.keep(tx)
+		g.keep(w, tx)
 	}
 	return true, nil
 }
 
 // keep takes over what a function left for the end of the transaction.
-func (g *group) keep(tx *Tx) {
+func (g *group) keep(w *waiter, tx *Tx) {
+	w.then = tx.then
 	g.items = append(g.items, tx.items...)
 	g.after = append(g.after, tx.after...)
 	for _, key := range tx.locked {

@@ -5,7 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
+	"sync/atomic"
 )
 
 // Tx is a transaction as one caller of Update sees it. It must not outlive the caller's function.
@@ -22,6 +22,11 @@ type Tx struct {
 	waits  bool     // Lock met a row that others hold
 	items  []item
 	after  []func()
+	then   []func(context.Context) // of db.Then
+
+	outer     *Tx         // of a part: what it is part of (join.go)
+	savepoint string      // of a part that has written
+	over      atomic.Bool // of a whole function: it has returned
 }
 
 // Engine tells which database it is.
@@ -29,6 +34,9 @@ func (t *Tx) Engine() Engine { return t.d.engine }
 
 // Exec runs a statement and gives the number of rows it touched.
 func (t *Tx) Exec(_ context.Context, query string, args ...any) (int64, error) {
+	if err := errors.Join(t.mark(true), t.d.trouble(Statement)); err != nil {
+		return 0, t.note(err)
+	}
 	t.dirty = true
 	var res sql.Result
 	var err error
@@ -55,7 +63,11 @@ func (t *Tx) note(err error) error {
 
 // Query runs a query; writes with RETURNING go through it too.
 func (t *Tx) Query(_ context.Context, query string, args ...any) (*sql.Rows, error) {
-	t.dirty = t.dirty || writes(query)
+	writing := writes(query)
+	if err := errors.Join(t.mark(writing), t.d.trouble(Statement)); err != nil {
+		return nil, t.note(err)
+	}
+	t.dirty = t.dirty || writing
 	var rows *sql.Rows
 	var err error
 	text, p := t.prepared(query)
@@ -70,7 +82,11 @@ func (t *Tx) Query(_ context.Context, query string, args ...any) (*sql.Rows, err
 
 // QueryRow runs a query for one row.
 func (t *Tx) QueryRow(_ context.Context, query string, args ...any) *sql.Row {
-	t.dirty = t.dirty || writes(query)
+	writing := writes(query)
+	if err := t.mark(writing); err != nil {
+		_ = t.note(err) // the query will say the same
+	}
+	t.dirty = t.dirty || writing
 	var row *sql.Row
 	text, p := t.prepared(query)
 	args = arrange(p.order, args)
@@ -143,11 +159,11 @@ var errLater = errors.New("db: row is held by another transaction")
 // It is what lets functions share a transaction on PostgreSQL: each group holds the rows of all its functions, in any order, until its commit, so a group
 // never waits for a row while it holds others. Its function is put off instead, by an error that it must return, and runs again.
 func (t *Tx) Lock(ctx context.Context, key, query string, args ...any) error {
-	if t.d.engine != Postgres || !t.group.many || t.group.locked[key] || slices.Contains(t.locked, key) {
+	if t.d.engine != Postgres || !t.group.many || t.group.locked[key] || t.holds(key) {
 		return nil
 	}
 	query += " FOR UPDATE"
-	wait := t.group.first && len(t.locked) == 0
+	wait := t.group.first && t.lockless()
 	if !wait {
 		query += " SKIP LOCKED"
 	}

@@ -19,16 +19,19 @@ type waiter struct {
 	lead  chan struct{} // closed when this waiter shall lead the next group
 	leads bool          // guarded by DB.mu: it has the lead, from the start or by lead
 	later bool          // of the group it is in: it met a row that others hold, and has its turn in another one
+	then  []func(context.Context)
 }
 
 // Update runs fn in a transaction and returns when its commit is on disk, or with fn's error when nothing of it was kept.
 //
 // Callers that wait at the same time share one commit. fn may therefore run on another caller's goroutine, and more than once: it must have no
-// effect beside the transaction but to set its own results anew on each run, and must not call Update. ctx ends the wait for a turn; once fn runs it is
+// effect beside the transaction but to set its own results anew on each run, and must not call Update but with a context of Join. ctx ends the wait for a turn; once fn runs it is
 // not interrupted, so that a cancelled request never leaves the caller in doubt. An unreachable or full database gives fault.Unavailable, after 45 seconds
 // at the most when it does not even refuse; whether a commit whose connection broke was kept is unknown then.
 func (d *DB) Update(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	if ctx.Value(inside{}) == d {
+	if in, ok := d.part(ctx); ok && in.open {
+		return in.tx.nest(ctx, fn)
+	} else if ok || ctx.Value(inside{}) == d {
 		return errNested
 	}
 	w := &waiter{ctx: ctx, fn: fn, since: time.Now(), done: make(chan struct{}), lead: make(chan struct{})}
@@ -46,6 +49,11 @@ func (d *DB) Update(ctx context.Context, fn func(ctx context.Context, tx *Tx) er
 	if leads || d.await(w) {
 		d.leadUntil(w)
 		<-w.done
+	}
+	if w.err == nil {
+		for _, fn := range w.then {
+			fn(ctx)
+		}
 	}
 	return w.err
 }

@@ -14,10 +14,16 @@ CREATE TABLE event (
   type TEXT NOT NULL,
   ref_id TEXT NOT NULL,
   created_on BIGINT NOT NULL,
-  body TEXT NOT NULL
+  block BIGINT NOT NULL -- of its envelope
 );
 CREATE INDEX event_account ON event (account, seq);
 CREATE INDEX event_ref ON event (ref_id, seq);
+
+-- Envelopes, many together and compressed; seq is that of the last event in the block.
+CREATE TABLE event_block (
+  seq BIGINT PRIMARY KEY,
+  body BYTEA NOT NULL
+);
 
 -- Named readers of the log remember how far they came.
 CREATE TABLE event_cursor (
@@ -48,12 +54,14 @@ CREATE INDEX job_lease ON job (queue, lease_until) WHERE lease_until IS NOT NULL
 CREATE TABLE idempotency (
   scope TEXT PRIMARY KEY, -- account, method, path and key
   body_hash TEXT NOT NULL,
-  status BIGINT, -- NULL while the first request runs
+  status BIGINT, -- NULL while a live operation has not come to its effect
   header TEXT,
   body TEXT,
+  node TEXT NOT NULL, -- the run of the node that has it, or had it
   created_on BIGINT NOT NULL
 );
 CREATE INDEX idempotency_created ON idempotency (created_on);
+CREATE INDEX idempotency_claimed ON idempotency (node) WHERE status IS NULL;
 
 -- One owner at a time for a piece of work, across nodes.
 CREATE TABLE lease (
@@ -75,5 +83,6 @@ DROP TABLE lease;
 DROP TABLE idempotency;
 DROP TABLE job;
 DROP TABLE event_cursor;
+DROP TABLE event_block;
 DROP TABLE event;
 DROP TABLE event_head;

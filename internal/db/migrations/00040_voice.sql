@@ -30,7 +30,7 @@ CREATE TABLE control_app (
 );
 CREATE INDEX control_app_account ON control_app (account, created_on);
 
--- One row per leg; it is written when the leg begins, so that one without destroy_on after a crash tells of a lost call.
+-- One row per leg; it is written when the leg begins, so that one without finished_on after a crash tells of a lost call.
 CREATE TABLE call_leg (
   uuid TEXT PRIMARY KEY,
   account TEXT NOT NULL,
@@ -77,7 +77,7 @@ CREATE INDEX call_leg_account ON call_leg (account, created_on);
 CREATE INDEX call_leg_parent ON call_leg (parent);
 CREATE INDEX call_leg_app ON call_leg (app, created_on);
 CREATE INDEX call_leg_sip ON call_leg (sip_call_id);
-CREATE INDEX call_leg_open ON call_leg (node) WHERE destroy_on IS NULL;
+CREATE INDEX call_leg_open ON call_leg (node) WHERE finished_on IS NULL;
 
 -- Executed commands of call XML.
 CREATE TABLE call_log (

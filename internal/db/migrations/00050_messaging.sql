@@ -98,7 +98,7 @@ CREATE TABLE sms (
   operator TEXT,
   error TEXT,
   meta TEXT,
-  context TEXT, -- JSON members of number, lease and subscription as they were
+  context TEXT, -- sms_context
   due_on BIGINT,
   expires_on BIGINT,
   attempt BIGINT NOT NULL,
@@ -113,6 +113,13 @@ CREATE INDEX sms_due ON sms (uuid, due_on, account) WHERE due_on IS NOT NULL;
 CREATE INDEX sms_thread_due ON sms (thread, uuid) WHERE due_on IS NOT NULL;
 CREATE INDEX sms_ref ON sms (ref) WHERE ref IS NOT NULL;
 CREATE INDEX sms_parent ON sms (parent) WHERE parent IS NOT NULL;
+
+-- What messages keep of their number, lease and subscription as they were, in JSON: the same for most of a number's messages, so it is kept once, under a
+-- digest of its text.
+CREATE TABLE sms_context (
+  id TEXT PRIMARY KEY,
+  body TEXT NOT NULL
+);
 
 -- Nodes claim one after the other, so that no node overtakes another within a thread.
 CREATE TABLE sms_gate (
@@ -172,6 +179,7 @@ DROP TABLE sms_fragment;
 DROP TABLE sms_receipt;
 DROP TABLE sms_part;
 DROP TABLE sms_gate;
+DROP TABLE sms_context;
 DROP TABLE sms;
 DROP TABLE opt_out;
 DROP TABLE sms_campaign;
