@@ -34,6 +34,8 @@ type Log struct {
 	now    func() time.Time
 	news   chan struct{} // holds one nudge; more are the same
 
+	packers sync.Pool // of *packer; a group uses one
+
 	mu     sync.Mutex // guards those below
 	subs   map[int]func(Row)
 	next   int
@@ -83,7 +85,12 @@ func (l *Log) Flush(ctx context.Context, tx *db.Tx, items []any) error {
 		row.Body = r.body(row.Seq)
 		rows[i] = row
 	}
-	if err := insertRows(ctx, tx, rows); err != nil {
+	p, ok := l.packers.Get().(*packer)
+	if !ok {
+		p = &packer{}
+	}
+	defer l.packers.Put(p)
+	if err := insertRows(ctx, tx, p, rows); err != nil {
 		return err
 	}
 	tx.After(func() { l.hand(rows) })

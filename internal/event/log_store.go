@@ -1,12 +1,12 @@
 package event
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"time"
-	"unsafe"
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/fault"
@@ -24,34 +24,26 @@ func takeCursors(ctx context.Context, tx *db.Tx, n int) (last int64, err error) 
 	return last, nil
 }
 
-// insertRows writes rows in chunks, so that their statements stay prepared: SQLite keeps few, PostgreSQL is far away and gets as much as it can at once.
-func insertRows(ctx context.Context, tx *db.Tx, rows []Row) error {
-	for len(rows) > 0 {
-		n := min(len(rows), 128)
-		if tx.Engine() == db.SQLite {
-			n = chunkOf(len(rows))
+const eventColumns = "seq, uuid, account, type, ref_id, created_on, block"
+
+var insertSQL = db.NewBulk("INSERT INTO event ("+eventColumns+") {values}", 0, "BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT")
+
+// insertRows writes rows, and their envelopes in blocks.
+func insertRows(ctx context.Context, tx *db.Tx, p *packer, rows []Row) error {
+	args := make([]any, 0, len(rows)*7)
+	for _, part := range blocks(rows) {
+		block := part[len(part)-1].Seq
+		if _, err := tx.Exec(ctx, "INSERT INTO event_block (seq, body) VALUES ($1, $2)", block, p.pack(part)); err != nil {
+			return fmt.Errorf("append envelopes: %w", err)
 		}
-		args := make([]any, 0, n*7)
-		for _, r := range rows[:n] {
-			// The bytes are never changed once they are rendered, and drivers copy them: a string of them needs no copy of its own.
-			args = append(args, r.Seq, r.UUID, r.Account, r.Type, r.RefID, r.At.UnixMicro(), unsafe.String(unsafe.SliceData(r.Body), len(r.Body)))
+		for _, r := range part {
+			args = append(args, r.Seq, r.UUID, r.Account, r.Type, r.RefID, r.At.UnixMicro(), block)
 		}
-		if _, err := tx.Exec(ctx, "INSERT INTO event (seq, uuid, account, type, ref_id, created_on, body) VALUES "+db.Values(n, 7), args...); err != nil {
-			return fmt.Errorf("append events: %w", err)
-		}
-		rows = rows[n:]
+	}
+	if _, err := insertSQL.Exec(ctx, tx, nil, args); err != nil {
+		return fmt.Errorf("append events: %w", err)
 	}
 	return nil
-}
-
-// chunkOf gives the largest of a few sizes that fits.
-func chunkOf(rows int) int {
-	for _, size := range []int{64, 16, 4} {
-		if rows >= size {
-			return size
-		}
-	}
-	return 1
 }
 
 // Query chooses rows of the log, oldest first.
@@ -87,38 +79,92 @@ func (l *Log) Read(ctx context.Context, q Query) ([]Row, error) {
 		limit = MaxRead
 	}
 	where, args := w.SQL()
-	rows, err := l.db.Read().Query(ctx, "SELECT seq, uuid, account, type, ref_id, created_on, body FROM event"+where+" ORDER BY seq"+db.Limit(limit, 0), args...)
+	rows, err := l.db.Read().Query(ctx, "SELECT "+eventColumns+" FROM event"+where+" ORDER BY seq"+db.Limit(limit, 0), args...)
+	found, err := db.List("read events", rows, err, scanRow)
 	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
+		return nil, err
 	}
-	defer rows.Close()
-	var out []Row
-	for rows.Next() {
-		r, err := scanRow(rows.Scan)
-		if err != nil {
-			return nil, fmt.Errorf("read events: %w", err)
-		}
-		out = append(out, r)
-	}
-	return out, rows.Err()
+	return l.withBodies(ctx, found)
 }
 
-func scanRow(scan func(...any) error) (Row, error) {
-	var r Row
+// located is a row whose envelope is still in its block.
+type located struct {
+	Row
+	block int64
+}
+
+func scanRow(scan func(...any) error) (located, error) {
+	var r located
 	var at db.Time
-	err := scan(&r.Seq, &r.UUID, &r.Account, &r.Type, &r.RefID, &at, &r.Body)
+	err := scan(&r.Seq, &r.UUID, &r.Account, &r.Type, &r.RefID, &at, &r.block)
 	r.At = at.Time
 	return r, err
 }
 
+var blockSQL = db.NewBulk("SELECT seq, body FROM event_block WHERE seq {in} ORDER BY seq", 0, "BIGINT")
+
+// withBodies reads the envelopes of rows, which are in order. Rows whose block the retention removed in this moment are left out.
+func (l *Log) withBodies(ctx context.Context, list []located) ([]Row, error) {
+	var places []any // of blocks, each once
+	for i, r := range list {
+		if i == 0 || r.block != list[i-1].block {
+			places = append(places, r.block)
+		}
+	}
+	out := make([]Row, 0, len(list))
+	err := blockSQL.Query(ctx, l.db.Read(), nil, places, func(scan func(...any) error) (err error) {
+		out, list, err = fromBlock(out, list, scan)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read envelopes: %w", err)
+	}
+	return out, nil
+}
+
+// fromBlock appends the rows of one block and gives the list behind them.
+func fromBlock(out []Row, list []located, scan func(...any) error) ([]Row, []located, error) {
+	var last int64
+	var packed sql.RawBytes
+	if err := scan(&last, &packed); err != nil {
+		return out, list, err
+	}
+	bodies, err := unpack(packed)
+	if err != nil {
+		return out, list, fmt.Errorf("block %d: %w", last, err)
+	}
+	first := last - int64(len(bodies)) + 1
+	for ; len(list) > 0 && list[0].block <= last; list = list[1:] {
+		r := list[0]
+		if r.block < last {
+			continue
+		}
+		if r.Seq < first {
+			return out, list, fmt.Errorf("block %d: %w", last, errBlock)
+		}
+		r.Body = bytes.Clone(bodies[r.Seq-first]) // one of them must not keep them all in memory
+		out = append(out, r.Row)
+	}
+	return out, list, nil
+}
+
 // Get gives one event of an account by its uuid, or a 404.
 func (l *Log) Get(ctx context.Context, account, uuid string) (Row, error) {
-	row := l.db.Read().QueryRow(ctx, "SELECT seq, uuid, account, type, ref_id, created_on, body FROM event WHERE uuid = $1 AND account = $2", uuid, account)
-	r, err := scanRow(row.Scan)
+	found, err := scanRow(l.db.Read().QueryRow(ctx, "SELECT "+eventColumns+" FROM event WHERE uuid = $1 AND account = $2", uuid, account).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Row{}, fault.Missing("Event")
 	}
-	return r, err
+	if err != nil {
+		return Row{}, fmt.Errorf("read event: %w", err)
+	}
+	rows, err := l.withBodies(ctx, []located{found})
+	if err == nil && len(rows) == 0 {
+		err = fault.Missing("Event")
+	}
+	if err != nil {
+		return Row{}, err
+	}
+	return rows[0], nil
 }
 
 // Head gives the newest cursor and the newest one that the retention removed.
@@ -152,6 +198,9 @@ func (l *Log) Trim(ctx context.Context, before time.Time, limit int) (removed in
 		}
 		if removed, err = tx.Exec(ctx, "DELETE FROM event WHERE seq <= $1", last); err != nil {
 			return fmt.Errorf("trim events: %w", err)
+		}
+		if _, err = tx.Exec(ctx, "DELETE FROM event_block WHERE seq <= $1", last); err != nil {
+			return fmt.Errorf("trim envelopes: %w", err)
 		}
 		tx.Collect(trimmer{}, last)
 		return nil

@@ -5,6 +5,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/opentact/opentact/internal/failpoint"
 )
 
 // Pace of the relay.
@@ -103,6 +105,7 @@ func (l *Log) drain(ctx context.Context, last int64) (int64, error) {
 
 // deliver gives rows to all subscribers and tells the last one's place.
 func (l *Log) deliver(rows []Row) int64 {
+	failpoint.Hit("event.relay")
 	subs := l.subscribers()
 	for _, r := range rows {
 		for _, fn := range subs {
