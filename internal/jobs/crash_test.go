@@ -221,8 +221,8 @@ func TestMoveWakesTheDispatcherInTime(t *testing.T) {
 	}
 }
 
-// TestAnEndAfterTheLeaseWasLostHarmsNobody: the run that has the lease now goes on to own the job.
-func TestAnEndAfterTheLeaseWasLostHarmsNobody(t *testing.T) {
+// TestOnlyAnOldLeaseOfAnotherNodeIsNobodys: the clocks of two machines may be far apart, and a node frees what its own handlers hang on to.
+func TestOnlyAnOldLeaseOfAnotherNodeIsNobodys(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		slow := jobs.NewRunner(jobs.Config{DB: d, Node: "slow"})
 		started, hang := make(chan struct{}), make(chan struct{})
@@ -232,12 +232,24 @@ func TestAnEndAfterTheLeaseWasLostHarmsNobody(t *testing.T) {
 		go func() { done <- slow.Run(ctx, func() {}) }()
 		enqueue(t, d, slow, jobs.New{Queue: "q", Payload: 1})
 		<-started
-		// A minute later for the second node: the lease is over.
-		other := jobs.NewRunner(jobs.Config{DB: d, Node: "other", Now: func() time.Time { return time.Now().Add(time.Minute) }})
+		clock := func(ahead time.Duration) func() time.Time {
+			return func() time.Time { return time.Now().Add(ahead) }
+		}
+		ahead := jobs.NewRunner(jobs.Config{DB: d, Node: "ahead", Now: clock(5 * time.Minute)})
+		wrong, looked := make(chan struct{}, 10), make(chan struct{}, 10)
+		ahead.Handle("q", jobs.Options{}, func(context.Context, jobs.Job) jobs.Outcome { wrong <- struct{}{}; return jobs.Finished() })
+		ahead.Handle("other", jobs.Options{}, func(context.Context, jobs.Job) jobs.Outcome { looked <- struct{}{}; return jobs.Finished() })
+		running(t, ahead)
+		enqueue(t, d, ahead, jobs.New{Queue: "other", Payload: 1})
+		<-looked
+		later := jobs.NewRunner(jobs.Config{DB: d, Node: "later", Now: clock(time.Hour)})
 		again, finish := make(chan struct{}), make(chan struct{})
-		other.Handle("q", jobs.Options{}, func(context.Context, jobs.Job) jobs.Outcome { close(again); <-finish; return jobs.Finished() })
-		running(t, other)
+		later.Handle("q", jobs.Options{}, func(context.Context, jobs.Job) jobs.Outcome { close(again); <-finish; return jobs.Finished() })
+		running(t, later)
 		<-again
+		if len(wrong) > 0 {
+			t.Fatal("a node that lives lost its job to another's clock")
+		}
 		close(hang)
 		cancel()
 		if err := <-done; err != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 const (
 	pollEvery      = time.Second           // a dispatcher looks by itself: other nodes enqueue too
 	freeEvery      = 5 * time.Second       // a dispatcher looks for leases that ran out
+	strayAfter     = 10 * time.Minute      // another node's lease that ran out so long ago is nobody's, however far the clocks are apart
 	meetPause      = 10 * time.Millisecond // after two nodes claimed of one order at the same moment
 	leaseMargin    = 15 * time.Second      // a lease outlives its handler's timeout by this
 	defaultTimeout = 30 * time.Second      // of a handler
@@ -86,17 +89,24 @@ type Handler func(ctx context.Context, j Job) Outcome
 // Config is what a Runner needs.
 type Config struct {
 	DB     *db.DB
-	Node   string // name of this node, stable over restarts; leases it left behind are taken back at the start
+	Node   string // id of this run of the program; empty: a fresh one
 	Logger *slog.Logger
 	Now    func() time.Time // nil: time.Now
+
+	// Fence begins each transaction that claims; an error means that this node was declared dead and its jobs were taken back. nil: it lives.
+	Fence func(ctx context.Context, tx *db.Tx) error
+	// Holds is asked before each run of a handler: false means that the claim may be lost, so that the job is left alone. nil: it holds.
+	Holds func() bool
 }
 
 // Runner enqueues jobs, and runs those whose queues have a handler here.
 type Runner struct {
-	db   *db.DB
-	node string
-	log  *slog.Logger
-	now  func() time.Time
+	db    *db.DB
+	node  string
+	log   *slog.Logger
+	now   func() time.Time
+	fence func(ctx context.Context, tx *db.Tx) error
+	holds func() bool
 
 	mu     sync.Mutex // guards queues until Run
 	queues map[string]*queue
@@ -111,7 +121,7 @@ type queue struct {
 
 // NewRunner makes a runner; Run starts its work.
 func NewRunner(cfg Config) *Runner {
-	r := &Runner{db: cfg.DB, node: cfg.Node, log: cfg.Logger, now: cfg.Now, queues: map[string]*queue{}}
+	r := &Runner{db: cfg.DB, node: cfg.Node, log: cfg.Logger, now: cfg.Now, fence: cfg.Fence, holds: cfg.Holds, queues: map[string]*queue{}}
 	if r.node == "" {
 		r.node = ident.New()
 	}
@@ -120,6 +130,12 @@ func NewRunner(cfg Config) *Runner {
 	}
 	if r.now == nil {
 		r.now = time.Now
+	}
+	if r.fence == nil {
+		r.fence = func(context.Context, *db.Tx) error { return nil }
+	}
+	if r.holds == nil {
+		r.holds = func() bool { return true }
 	}
 	return r
 }
@@ -184,7 +200,43 @@ func (q *queue) nudge(at time.Time) {
 	}
 }
 
-// nudgeKey is the key under which a handler's context holds its queue's nudge, for Move.
-type nudgeKey struct{}
+// TakeBack makes the jobs of a dead node due again; its runs of them can end nothing any more.
+func (r *Runner) TakeBack(ctx context.Context, tx *db.Tx, node string) error {
+	if err := takeBack(ctx, tx, node); err != nil {
+		return err
+	}
+	tx.After(r.nudgeAll)
+	return nil
+}
 
-var errPanic = errors.New("handler panicked")
+// nudgeAll tells all dispatchers to look.
+func (r *Runner) nudgeAll() {
+	for _, q := range r.all() {
+		q.nudge(r.now())
+	}
+}
+
+func (r *Runner) all() []*queue {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.queues))
+}
+
+// run is what a handler's context holds: which claim Done and Move end, and its queue's nudge.
+type run struct {
+	id      string
+	owner   string
+	attempt int
+	nudge   func(at time.Time)
+}
+
+type runKey struct{}
+
+// Errors of the package.
+var (
+	// ErrTaken is what Done and Move give when the job was taken back and belongs to another run: the transaction must not be kept.
+	ErrTaken = errors.New("jobs: another node has taken over the job")
+
+	errPanic  = errors.New("handler panicked")
+	errUnsure = errors.New("this node did not reach the database for a while: the job may belong to another")
+)

@@ -49,9 +49,12 @@ func claim(ctx context.Context, tx *db.Tx, queue, owner string, now time.Time, l
 	return out, rows.Err()
 }
 
-// free ends the leases of a queue that ran out: their nodes died, or their handlers never came back.
-func free(ctx context.Context, tx *db.Tx, queue string, now time.Time) error {
-	if _, err := tx.Exec(ctx, "UPDATE job SET owner = NULL, lease_until = NULL WHERE queue = $1 AND lease_until < $2", queue, now.UnixMicro()); err != nil {
+// free ends the leases of a queue that ran out: this node's, whose handlers never came back, and those of nobody. The work of other nodes is theirs for as long as
+// they live: their clocks are not ours.
+func free(ctx context.Context, tx *db.Tx, queue, owner string, now time.Time) error {
+	_, err := tx.Exec(ctx, "UPDATE job SET owner = NULL, lease_until = NULL WHERE queue = $1 AND (lease_until < $2 AND owner = $3 OR lease_until < $4)",
+		queue, now.UnixMicro(), owner, now.Add(-strayAfter).UnixMicro())
+	if err != nil {
 		return fmt.Errorf("free jobs of %s: %w", queue, err)
 	}
 	return nil
@@ -67,23 +70,46 @@ func nextDue(ctx context.Context, q db.Querier, queue string, after time.Time) (
 	return time.UnixMicro(at.Int64), nil
 }
 
-// Done removes a job within the handler's own transaction.
+// Done removes a job within the handler's own transaction, with the handler's context. ErrTaken: the job was taken back meanwhile; roll back.
 func Done(ctx context.Context, tx *db.Tx, id string) error {
-	if _, err := tx.Exec(ctx, "DELETE FROM job WHERE id = $1", id); err != nil {
+	guard, args := guarded(ctx, id)
+	n, err := tx.Exec(ctx, "DELETE FROM job WHERE id = $1"+guard, args...)
+	if err != nil {
 		return fmt.Errorf("end job: %w", err)
+	}
+	return ended(n, guard)
+}
+
+// Move puts a job to a later time within the handler's own transaction; cause may be nil. Called with the handler's context, or the one that Update made of
+// it, it wakes the dispatcher at that time; else polling finds the job, at the latest a second after at. ErrTaken: as with Done.
+func Move(ctx context.Context, tx *db.Tx, id string, at time.Time, cause error) error {
+	guard, args := guarded(ctx, id)
+	n, err := tx.Exec(ctx, fmt.Sprintf("UPDATE job SET owner = NULL, lease_until = NULL, run_at = $%d, last_error = $%d WHERE id = $1%s", len(args)+1, len(args)+2, guard),
+		append(args, at.UnixMicro(), errorText(cause))...)
+	if err != nil {
+		return fmt.Errorf("move job: %w", err)
+	}
+	if err := ended(n, guard); err != nil {
+		return err
+	}
+	if r, ok := ctx.Value(runKey{}).(run); ok {
+		tx.After(func() { r.nudge(at) })
 	}
 	return nil
 }
 
-// Move puts a job to a later time within the handler's own transaction; cause may be nil. Called with the handler's context, or the one that Update made of
-// it, it wakes the dispatcher at that time; else polling finds the job, at the latest a second after at.
-func Move(ctx context.Context, tx *db.Tx, id string, at time.Time, cause error) error {
-	_, err := tx.Exec(ctx, "UPDATE job SET owner = NULL, lease_until = NULL, run_at = $1, last_error = $2 WHERE id = $3", at.UnixMicro(), errorText(cause), id)
-	if err != nil {
-		return fmt.Errorf("move job: %w", err)
+// guarded lets only the run of the handler whose context it is end its job; without a handler's context whoever knows the id may.
+func guarded(ctx context.Context, id string) (guard string, args []any) {
+	if r, ok := ctx.Value(runKey{}).(run); ok && r.id == id {
+		return " AND owner = $2 AND attempt = $3", []any{id, r.owner, r.attempt}
 	}
-	if nudge, ok := ctx.Value(nudgeKey{}).(func(time.Time)); ok {
-		tx.After(func() { nudge(at) })
+	return "", []any{id}
+}
+
+// ended tells by the number of rows whether a guarded run had the job still.
+func ended(rows int64, guard string) error {
+	if guard != "" && rows == 0 {
+		return ErrTaken
 	}
 	return nil
 }
@@ -114,7 +140,7 @@ func putOff(ctx context.Context, tx *db.Tx, j Job, owner string, at time.Time, c
 	return nil
 }
 
-// takeBack frees what this node had leased before it was restarted.
+// takeBack frees what a node has leased.
 func takeBack(ctx context.Context, tx *db.Tx, owner string) error {
 	_, err := tx.Exec(ctx, "UPDATE job SET owner = NULL, lease_until = NULL WHERE owner = $1", owner)
 	return err

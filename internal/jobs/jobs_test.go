@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,28 +121,126 @@ func TestRetryAndPanicAndKept(t *testing.T) {
 	})
 }
 
-func TestLeaseOfADeadNodeIsTakenBackAtItsRestart(t *testing.T) {
+// takeBack is what the others do when they declare a node dead.
+func takeBack(t *testing.T, d *db.DB, by *jobs.Runner, node string) {
+	t.Helper()
+	if err := d.Update(t.Context(), func(ctx context.Context, tx *db.Tx) error { return by.TakeBack(ctx, tx, node) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTheJobsOfADeadNodeGoToAnother, and its own late ends, of either kind, end nothing.
+func TestTheJobsOfADeadNodeGoToAnother(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		dead := jobs.NewRunner(jobs.Config{DB: d, Node: "n"})
-		started := make(chan struct{})
-		hang := make(chan struct{})
-		dead.Handle("q", jobs.Options{Workers: 1}, func(context.Context, jobs.Job) jobs.Outcome { close(started); <-hang; return jobs.Kept() })
+		var dead atomic.Bool
+		gone := errors.New("declared dead")
+		frozen := jobs.NewRunner(jobs.Config{DB: d, Node: "frozen", Fence: func(context.Context, *db.Tx) error {
+			if dead.Load() {
+				return gone
+			}
+			return nil
+		}})
+		started, thaw := make(chan string, 10), make(chan struct{})
+		late := make(chan error, 3)
+		in := func(ctx context.Context, end func(ctx context.Context, tx *db.Tx) error) {
+			late <- d.Update(ctx, end)
+		}
+		hang := func(end func(ctx context.Context, j jobs.Job) jobs.Outcome) jobs.Handler {
+			return func(ctx context.Context, j jobs.Job) jobs.Outcome {
+				started <- j.Queue
+				<-thaw
+				return end(context.WithoutCancel(ctx), j)
+			}
+		}
+		ends := map[string]jobs.Handler{
+			"finished": hang(func(context.Context, jobs.Job) jobs.Outcome { return jobs.Finished() }),
+			"again":    hang(func(context.Context, jobs.Job) jobs.Outcome { return jobs.Again(time.Now().Add(time.Hour), gone) }),
+			"done": hang(func(ctx context.Context, j jobs.Job) jobs.Outcome {
+				in(ctx, func(ctx context.Context, tx *db.Tx) error { return jobs.Done(ctx, tx, j.ID) })
+				return jobs.Kept()
+			}),
+			"moved": hang(func(ctx context.Context, j jobs.Job) jobs.Outcome {
+				in(ctx, func(ctx context.Context, tx *db.Tx) error {
+					return jobs.Move(ctx, tx, j.ID, time.Now().Add(time.Hour), nil)
+				})
+				return jobs.Kept()
+			}),
+		}
+		other := jobs.NewRunner(jobs.Config{DB: d, Node: "other"})
+		again, finish := make(chan int, 10), make(chan struct{})
+		for queue, h := range ends {
+			frozen.Handle(queue, jobs.Options{Workers: 1}, h)
+			other.Handle(queue, jobs.Options{Workers: 1}, func(_ context.Context, j jobs.Job) jobs.Outcome {
+				again <- j.Attempt
+				<-finish
+				return jobs.Finished()
+			})
+		}
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
-		go func() { done <- dead.Run(ctx, func() {}) }()
-		enqueue(t, d, dead, jobs.New{Queue: "q", Payload: 1})
-		<-started
-		again := jobs.NewRunner(jobs.Config{DB: d, Node: "n"})
-		got := make(chan int, 1)
-		again.Handle("q", jobs.Options{}, func(_ context.Context, j jobs.Job) jobs.Outcome { got <- j.Attempt; return jobs.Finished() })
-		running(t, again)
-		if n := <-got; n != 2 {
-			t.Fatalf("attempt %d", n)
+		go func() { done <- frozen.Run(ctx, func() {}) }()
+		for queue := range ends {
+			enqueue(t, d, frozen, jobs.New{Queue: queue, Payload: 1})
 		}
+		for range ends {
+			<-started
+		}
+		dead.Store(true)
+		takeBack(t, d, other, "frozen")
+		running(t, other)
+		for range ends {
+			if n := <-again; n != 2 {
+				t.Fatalf("attempt %d", n)
+			}
+		}
+		close(thaw)
+		for range 2 {
+			if err := <-late; !errors.Is(err, jobs.ErrTaken) {
+				t.Fatal("a late end within the handler's transaction:", err)
+			}
+		}
+		enqueue(t, d, frozen, jobs.New{Queue: "finished", Payload: 2}) // the frozen node claims nothing any more
 		cancel()
-		close(hang)
-		<-done
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		for queue := range ends {
+			want := 1
+			if queue == "finished" {
+				want = 2
+			}
+			if n, err := jobs.Waiting(t.Context(), d.Read(), queue); err != nil || n != want {
+				t.Fatalf("%d jobs of %s, %v: a late end took it from its new run", n, queue, err)
+			}
+		}
+		close(finish)
+		if n := <-again; n != 1 {
+			t.Fatalf("attempt %d of a job that the frozen node must not have claimed", n)
+		}
 	})
+}
+
+// TestAJobIsLeftAloneWhileItsClaimIsUnsure, and runs when it is sure again.
+func TestAJobIsLeftAloneWhileItsClaimIsUnsure(t *testing.T) {
+	d := dbtest.SQLite(t)
+	asked := make(chan struct{}, 100)
+	var sure atomic.Bool
+	r := jobs.NewRunner(jobs.Config{DB: d, Node: "a", Holds: func() bool {
+		asked <- struct{}{}
+		return sure.Load()
+	}})
+	ran := make(chan int, 1)
+	r.Handle("q", jobs.Options{}, func(_ context.Context, j jobs.Job) jobs.Outcome { ran <- j.Attempt; return jobs.Finished() })
+	running(t, r)
+	enqueue(t, d, r, jobs.New{Queue: "q", Payload: 1})
+	<-asked
+	if len(ran) > 0 {
+		t.Fatal("ran")
+	}
+	sure.Store(true)
+	if n := <-ran; n < 2 {
+		t.Fatalf("attempt %d", n)
+	}
 }
 
 func BenchmarkJobs(b *testing.B) {

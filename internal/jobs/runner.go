@@ -2,27 +2,18 @@ package jobs
 
 import (
 	"context"
-	"fmt"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/failpoint"
 )
 
 // Run claims and does jobs until ctx ends; then it waits for the running handlers, whose contexts end at once, and gives back what they left.
 func (r *Runner) Run(ctx context.Context, ready func()) error {
-	if err := r.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return takeBack(ctx, tx, r.node) }); err != nil {
-		return fmt.Errorf("take back jobs: %w", err)
-	}
-	r.mu.Lock()
-	queues := make([]*queue, 0, len(r.queues))
-	for _, q := range r.queues {
-		queues = append(queues, q)
-	}
-	r.mu.Unlock()
 	var wg sync.WaitGroup
-	for _, q := range queues {
+	for _, q := range r.all() {
 		wg.Go(func() { r.dispatch(ctx, q) })
 	}
 	ready()
@@ -67,7 +58,7 @@ func (r *Runner) dispatch(ctx context.Context, q *queue) {
 }
 
 func (r *Runner) free(ctx context.Context, q *queue) {
-	err := r.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return free(ctx, tx, q.name, r.now()) })
+	err := r.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return free(ctx, tx, q.name, r.node, r.now()) })
 	if err != nil && ctx.Err() == nil {
 		r.log.Warn("free jobs", "queue", q.name, "error", err)
 	}
@@ -83,7 +74,10 @@ func (r *Runner) round(ctx context.Context, q *queue, free chan struct{}, worker
 		var got []Job
 		var now time.Time
 		err := r.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-			now = r.now()
+			now, got = r.now(), nil
+			if err := r.fence(ctx, tx); err != nil {
+				return err
+			}
 			got, err = claim(ctx, tx, q.name, r.node, now, q.opt.Timeout+leaseMargin, n)
 			return err
 		})
@@ -148,9 +142,8 @@ func (r *Runner) pause(ctx context.Context, q *queue, claimed time.Time, trouble
 
 // do runs one job and ends it as its outcome says.
 func (r *Runner) do(ctx context.Context, q *queue, j Job) {
-	run, cancel := context.WithTimeout(context.WithValue(ctx, nudgeKey{}, q.nudge), q.opt.Timeout)
-	defer cancel()
-	out := r.call(run, q, j)
+	out := r.handle(ctx, q, j)
+	failpoint.Hit("jobs.handled")
 	if out.kind == kept {
 		return
 	}
@@ -172,6 +165,17 @@ func (r *Runner) do(ctx context.Context, q *queue, j Job) {
 	if out.kind == again {
 		q.nudge(out.at)
 	}
+}
+
+// handle runs the handler, unless the claim may be lost by now.
+func (r *Runner) handle(ctx context.Context, q *queue, j Job) Outcome {
+	if !r.holds() {
+		return Again(r.now().Add(pollEvery), errUnsure)
+	}
+	ctx = context.WithValue(ctx, runKey{}, run{j.ID, r.node, j.Attempt, q.nudge})
+	ctx, cancel := context.WithTimeout(ctx, q.opt.Timeout)
+	defer cancel()
+	return r.call(ctx, q, j)
 }
 
 // call keeps a panicking handler from taking the process with it; its job is tried again later and later.
