@@ -29,7 +29,7 @@ func (s *Service) accountRoutes(a *httpapi.API) {
 		Summary: "Users of the account, the deactivated ones too",
 	}, s.httpUsers)
 	httpapi.Handle(a, httpapi.Op{
-		ID: "AddUserToAccount", Method: "POST", Path: "/rest/account/user", Tag: "Account", Auth: httpapi.AccountAdmin, Status: 201,
+		ID: "AddUserToAccount", Method: "POST", Path: "/rest/account/user", Tag: "Account", Auth: httpapi.AccountAdmin, Status: 201, Keeps: true,
 		Summary: "Add a user",
 	}, s.httpAddUser)
 	httpapi.Handle(a, httpapi.Op{
@@ -107,7 +107,7 @@ func (s *Service) httpUsers(ctx context.Context, in *httpapi.List) ([]userRef, e
 func (s *Service) httpAddUser(ctx context.Context, in *userNew) (userWire, error) {
 	id := httpapi.Who(ctx)
 	n := in.plain()
-	n.AccountName, n.AccountEmail = "", ""
+	n.AccountName, n.AccountEmail, n.Made = "", "", s.keepUser
 	u, err := s.AddUser(ctx, asker(id), id.Account, n)
 	return s.shown(ctx, u, err)
 }

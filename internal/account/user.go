@@ -71,6 +71,8 @@ type NewUser struct {
 	Role         Role   // empty: RoleUser
 	AccountName  string // of the account made with the user; empty: the user's name
 	AccountEmail string // empty: the user's
+	// Made ends the transaction that makes the user; nil: nothing does.
+	Made func(ctx context.Context, tx *db.Tx, u *User) error
 }
 
 // UserPatch changes a user; nil members stay, empty ones are cleared where a user can be without.
@@ -116,7 +118,7 @@ func (s *Service) SignUp(ctx context.Context, by Asker, n NewUser) (User, error)
 		if err := s.open(ctx, tx, &out, n, s.startLevel()); err != nil {
 			return err
 		}
-		return s.welcome(ctx, tx, &out, "")
+		return s.made(ctx, tx, &out, n)
 	})
 	return out, err
 }
@@ -138,9 +140,17 @@ func (s *Service) AddUser(ctx context.Context, by Asker, account string, n NewUs
 		if err := insertUser(ctx, tx, &u); err != nil {
 			return err
 		}
-		return s.welcome(ctx, tx, &u, "")
+		return s.made(ctx, tx, &u, n)
 	})
 	return u, err
+}
+
+// made is the end of the transaction that makes a user.
+func (s *Service) made(ctx context.Context, tx *db.Tx, u *User, n NewUser) error {
+	if err := s.welcome(ctx, tx, u, ""); err != nil || n.Made == nil {
+		return err
+	}
+	return n.Made(ctx, tx, u)
 }
 
 func (s *Service) mayGive(by Asker, r Role) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/httpapi"
 )
@@ -28,7 +29,7 @@ func (s *Service) Routes(a *httpapi.API) {
 
 func (s *Service) userRoutes(a *httpapi.API) {
 	httpapi.Handle(a, httpapi.Op{
-		ID: "CreateUser", Method: "POST", Path: "/rest/user", Tag: "User", Auth: httpapi.Optional, Status: 201,
+		ID: "CreateUser", Method: "POST", Path: "/rest/user", Tag: "User", Auth: httpapi.Optional, Status: 201, Keeps: true,
 		Summary: "Sign up: a user with an account of its own",
 	}, s.httpSignUp)
 	httpapi.Handle(a, httpapi.Op{
@@ -48,7 +49,7 @@ func (s *Service) userRoutes(a *httpapi.API) {
 		Summary: "Remove a user: signed out everywhere, API tokens end",
 	}, s.httpDeleteUser)
 	httpapi.Handle(a, httpapi.Op{
-		ID: "UploadAvatar", Method: "POST", Path: "/rest/user/{uuid}/avatar", Tag: "User", Auth: httpapi.User, Multipart: true, MaxBody: maxAvatar,
+		ID: "UploadAvatar", Method: "POST", Path: "/rest/user/{uuid}/avatar", Tag: "User", Auth: httpapi.User, Multipart: true, MaxBody: maxAvatar, Live: true,
 		Summary: "Upload a picture: png, jpeg or webp",
 	}, s.httpUploadAvatar)
 	httpapi.Handle(a, httpapi.Op{
@@ -106,8 +107,24 @@ func val[T any](p *T) (v T) {
 }
 
 func (s *Service) httpSignUp(ctx context.Context, in *userNew) (userWire, error) {
-	u, err := s.SignUp(ctx, asker(httpapi.Who(ctx)), in.plain())
+	n := in.plain()
+	n.Made = s.keepUser
+	u, err := s.SignUp(ctx, asker(httpapi.Who(ctx)), n)
 	return s.shown(ctx, u, err)
+}
+
+// keepUser keeps the answer to the request's key with the user. The hash of the password is too slow for the whole handler to stand in a transaction.
+func (s *Service) keepUser(ctx context.Context, tx *db.Tx, u *User) error {
+	if !httpapi.Keyed(ctx) {
+		return nil
+	}
+	w, err := s.userFull(ctx, tx, u)
+	if err != nil {
+		return err
+	}
+	answer, err := httpapi.Prepare(ctx, w)
+	answer.In(tx)
+	return err
 }
 
 // shown renders a user as the payload itself, unless there was a fault.

@@ -17,6 +17,23 @@ type wholer interface{ whole() any }
 func (a *API) answer(st *state, out any) error {
 	buf := a.buffer()
 	defer a.buffers.Put(buf)
+	if err := success(buf, out); err != nil {
+		return err
+	}
+	st.w.json(st.statusOf(), "application/json", buf.Bytes())
+	return nil
+}
+
+// statusOf is the status of a success.
+func (st *state) statusOf() int {
+	if st.status != 0 {
+		return st.status
+	}
+	return st.op.op.Status
+}
+
+// success renders the envelope.
+func success(buf *bytes.Buffer, out any) error {
 	env, extra := out, map[string]any(nil)
 	switch e := out.(type) {
 	case Envelope:
@@ -44,11 +61,6 @@ func (a *API) answer(st *state, out any) error {
 		}
 	}
 	buf.WriteByte('}')
-	status := st.op.op.Status
-	if st.status != 0 {
-		status = st.status
-	}
-	st.w.json(status, "application/json", buf.Bytes())
 	return nil
 }
 
@@ -74,8 +86,17 @@ func presentable(out any) any {
 	return out
 }
 
+// Rendered is an answer that is compact JSON already: it goes out as it is.
+type Rendered interface {
+	Rendered() []byte
+}
+
 // encode appends the JSON of a value without the encoder's final newline.
 func encode(buf *bytes.Buffer, v any) error {
+	if r, ok := v.(Rendered); ok {
+		buf.Write(r.Rendered())
+		return nil
+	}
 	enc := json.NewEncoder(buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {

@@ -20,6 +20,7 @@ const (
 	maxRequestID     = 128
 	maxIdempotency   = 255     // characters of an Idempotency-Key
 	maxStored        = 1 << 20 // bytes of an answer kept for replay
+	waitForFirst     = 5 * time.Second
 	gzipAbove        = 1 << 10
 	retryUnavailable = 5 * time.Second
 
@@ -41,7 +42,7 @@ type Options struct {
 	Auth                     Authenticator
 	Limit                    Limit                // per account; default 50 per second, burst 100
 	LimitOf                  func(Identity) Limit // replaces Limit where settings differ; its zero Limit means Limit
-	Idempotency              IdempotencyStore     // nil: keys are ignored
+	Answers                  *Answers             // to requests with an Idempotency-Key; nil: keys are ignored
 	Now                      func() time.Time
 	Ready                    func() []string  // names what is not ready; nil: always ready
 	Down                     func(error) bool // tells errors that mean "storage cannot answer now": 503 instead of 500
@@ -63,6 +64,8 @@ type API struct {
 	tries    *tries
 	webhooks []WebhookDoc
 	docs     documents
+	flights  flights
+	patience time.Duration // for the answer of an equal request that runs
 	zips     sync.Pool
 	buffers  sync.Pool
 	draining atomic.Bool
@@ -82,7 +85,7 @@ func New(opt Options) *API {
 	opt.APIURL = strings.TrimSuffix(opt.APIURL, "/")
 	a := &API{
 		opt: opt, log: opt.Logger, now: opt.Now, mounts: http.NewServeMux(), common: constantHeaders(opt),
-		limits: newBuckets(maxBuckets), tries: newTries(), docs: documents{rendered: map[string][]byte{}},
+		limits: newBuckets(maxBuckets), tries: newTries(), patience: waitForFirst, docs: documents{rendered: map[string][]byte{}},
 	}
 	a.pages()
 	return a

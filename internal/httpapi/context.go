@@ -22,6 +22,7 @@ type state struct {
 	status   int // asked for by SetStatus
 	empty    bool
 	cut      bool // the answer broke off half-way
+	key      *keyed
 }
 
 type param struct{ name, value string }

@@ -5,54 +5,17 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/opentact/opentact/internal/db/dbtest"
 	"github.com/opentact/opentact/internal/fault"
 )
 
-// memory is an IdempotencyStore for tests.
-type memory struct {
-	mu sync.Mutex
-	m  map[IdempotencyScope]*claim
-}
-
-type claim struct {
-	hash   string
-	answer *Stored
-}
-
-func newMemory() *memory { return &memory{m: map[IdempotencyScope]*claim{}} }
-
-func (s *memory) Begin(_ context.Context, scope IdempotencyScope, hash string) (*Stored, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.m[scope]
-	switch {
-	case c == nil:
-		s.m[scope] = &claim{hash: hash}
-		return nil, nil
-	case c.hash != hash:
-		return nil, fault.New(fault.KeyMismatch)
-	case c.answer == nil:
-		return nil, &fault.Error{Code: fault.Conflict, Retry: time.Second}
-	}
-	return c.answer, nil
-}
-
-func (s *memory) Finish(_ context.Context, scope IdempotencyScope, a Stored) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.m[scope].answer = &a
-	return nil
-}
-
-func (s *memory) Release(_ context.Context, scope IdempotencyScope) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.m, scope)
-	return nil
+// withKeys gives the layer a database of its own for its answers.
+func withKeys(t *testing.T) func(*Options) {
+	d := dbtest.SQLite(t)
+	return func(o *Options) { o.Answers = NewAnswers(d, "node", o.Now) }
 }
 
 // counting registers a POST that answers how often it ran, after what fail says.
@@ -74,10 +37,8 @@ func counting(b *bench, fail func(n int) error) *int {
 	return n
 }
 
-func withMemory(o *Options) { o.Idempotency = newMemory() }
-
 func TestSameKeyReplaysTheFirstAnswer(t *testing.T) {
-	b := newBench(t, withMemory)
+	b := newBench(t, withKeys(t))
 	n := counting(b, nil)
 	first := b.do(t, "POST", "/rest/call", `{"to":"a"}`, good, "Idempotency-Key: k1").want(t, 201)
 	again := b.do(t, "POST", "/call", `{"to":"a"}`, good, "Idempotency-Key: k1").want(t, 201)
@@ -94,7 +55,7 @@ func TestSameKeyReplaysTheFirstAnswer(t *testing.T) {
 }
 
 func TestSameKeyWithAnotherBodyIsRefused(t *testing.T) {
-	b := newBench(t, withMemory)
+	b := newBench(t, withKeys(t))
 	counting(b, nil)
 	b.do(t, "POST", "/rest/call?jwt=good", `{"to":"a"}`, "Idempotency-Key: k").want(t, 201)
 	b.do(t, "POST", "/rest/call?jwt=owner", `{"to":"a"}`, "Idempotency-Key: k").want(t, 201)
@@ -107,7 +68,7 @@ func TestSameKeyWithAnotherBodyIsRefused(t *testing.T) {
 }
 
 func TestFailuresBelow500AreStoredTheOthersReleased(t *testing.T) {
-	b := newBench(t, withMemory)
+	b := newBench(t, withKeys(t))
 	n := counting(b, func(n int) error {
 		if n == 1 {
 			return fault.New(fault.Upstream)
@@ -126,7 +87,7 @@ func TestFailuresBelow500AreStoredTheOthersReleased(t *testing.T) {
 }
 
 func TestPanicReleasesTheKey(t *testing.T) {
-	b := newBench(t, withMemory)
+	b := newBench(t, withKeys(t))
 	counting(b, func(n int) error {
 		if n == 1 {
 			panic("boom")
@@ -138,16 +99,18 @@ func TestPanicReleasesTheKey(t *testing.T) {
 }
 
 func TestSecondRequestWhileTheFirstRuns(t *testing.T) {
-	b := newBench(t, withMemory)
+	b := newBench(t, withKeys(t))
 	running, finish := make(chan struct{}), make(chan struct{})
 	counting(b, func(int) error {
 		close(running)
 		<-finish
 		return nil
 	})
+	b.patience = time.Millisecond
 	done := make(chan reply)
 	go func() { done <- b.do(t, "POST", "/rest/call", `{}`, good, "Idempotency-Key: k") }()
 	<-running
+	b.do(t, "POST", "/rest/call", `{"to":"b"}`, good, "Idempotency-Key: k").want(t, 409)
 	r := b.do(t, "POST", "/rest/call", `{}`, good, "Idempotency-Key: k").want(t, 409)
 	if r.body["meta"] != "conflict" || r.header.Get("Retry-After") != "1" {
 		t.Errorf("got %s %v", r.text, r.header)
@@ -159,7 +122,7 @@ func TestSecondRequestWhileTheFirstRuns(t *testing.T) {
 }
 
 func TestMultipartIsComparedByItsParts(t *testing.T) {
-	b := newBench(t, withMemory)
+	b := newBench(t, withKeys(t))
 	n := counting(b, nil)
 	label, body := multi("to", "", "a")
 	b.do(t, "POST", "/rest/call", body, label, good, "Idempotency-Key: k").want(t, 201)
@@ -172,7 +135,7 @@ func TestMultipartIsComparedByItsParts(t *testing.T) {
 }
 
 func TestKeysThatAreNone(t *testing.T) {
-	b := newBench(t, withMemory)
+	b := newBench(t, withKeys(t))
 	counting(b, nil)
 	r := b.do(t, "POST", "/rest/call", `{}`, good, "Idempotency-Key: "+strings.Repeat("k", 256)).want(t, 400)
 	if r.field("Idempotency-Key") == "" {
@@ -181,7 +144,7 @@ func TestKeysThatAreNone(t *testing.T) {
 }
 
 func TestLongAnswersAreSentButNotStored(t *testing.T) {
-	b := newBench(t, withMemory)
+	b := newBench(t, withKeys(t))
 	n := 0
 	HandleRaw(b.API, Op{ID: "raw", Method: "POST", Path: "/rest/report"}, func(w http.ResponseWriter, _ *http.Request, _ *struct{}) error {
 		n++

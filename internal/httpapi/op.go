@@ -21,7 +21,9 @@ type Op struct {
 	SignIn        bool     // needs no scope; a disabled account is 401 here, not 403
 	Hidden        bool     // not in the OpenAPI document
 	Multipart     bool     // takes files
-	NoIdempotency bool
+	NoIdempotency bool     // an Idempotency-Key means nothing: the answer holds a secret
+	Keeps         bool     // the handler stores its answer itself, in the transaction of its effect: see Prepare
+	Live          bool     // the effect is outside the database: see Commit. A POST with neither runs in one transaction with the row of its key
 	Description   string
 	Produces      string // content type of HandleRaw's answer, for the document
 }
@@ -33,7 +35,9 @@ type operation struct {
 	in     reflect.Type
 	out    reflect.Type
 	scope  scope
+	mode   keyMode
 	absent bool
+	raw    bool
 	serve  func(ctx context.Context, st *state, req *request) error // after authentication, limit and replay
 	page   http.HandlerFunc                                         // a page of the layer itself
 }
@@ -43,6 +47,7 @@ func (a *API) register(o *operation) {
 		o.op.Status = http.StatusOK
 	}
 	o.scope = scopeOf(o.op)
+	o.mode = keyModeOf(o)
 	for _, path := range append([]string{o.op.Path}, o.op.Aliases...) {
 		a.routes.add(o.op.Method, path, o)
 	}
@@ -61,6 +66,10 @@ func Handle[In, Out any](a *API, op Op, h func(ctx context.Context, in *In) (Out
 		if err != nil {
 			return err
 		}
+		if st.key != nil && st.key.kept != nil {
+			st.send(st.key.kept)
+			return nil
+		}
 		return a.answer(st, out)
 	}
 	a.register(&operation{op: op, plan: pl, in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), serve: serve})
@@ -77,7 +86,7 @@ func HandleRaw[In any](a *API, op Op, h func(w http.ResponseWriter, r *http.Requ
 		}
 		return h(st.w, req.http, in)
 	}
-	a.register(&operation{op: op, plan: pl, in: reflect.TypeFor[In](), serve: serve})
+	a.register(&operation{op: op, plan: pl, in: reflect.TypeFor[In](), raw: true, serve: serve})
 }
 
 // run takes an operation from authentication to its answer.

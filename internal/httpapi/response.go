@@ -21,7 +21,8 @@ type response struct {
 	size    int64
 	pending []byte // held back until it is known whether to compress
 	zip     *gzip.Writer
-	held    []byte // not nil: the whole answer is kept back for the idempotency store
+	held    []byte // not nil: the answer is kept back for the idempotency store
+	whole   bool   // however long it is
 }
 
 func (a *API) newResponse(w http.ResponseWriter, r *http.Request) *response {
@@ -96,7 +97,7 @@ func (w *response) Write(b []byte) (int, error) {
 	if w.held == nil {
 		return w.pass(b)
 	}
-	if len(w.held)+len(b) <= maxStored {
+	if w.whole || len(w.held)+len(b) <= maxStored {
 		w.held = append(w.held, b...)
 		return len(b), nil
 	}

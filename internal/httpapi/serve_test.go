@@ -259,7 +259,7 @@ func TestPanicIsAnInternalErrorWithAStackInTheLog(t *testing.T) {
 }
 
 func TestErrorAfterTheFirstBytes(t *testing.T) {
-	b := newBench(t, withMemory)
+	b := newBench(t, withKeys(t))
 	for name, n := range map[string]int{"little": 10, "lot": 100_000} {
 		HandleRaw(b.API, Op{ID: name, Method: "POST", Path: "/rest/report/" + name}, func(w http.ResponseWriter, _ *http.Request, _ *struct{}) error {
 			w.Header().Set("Content-Type", "text/csv")
