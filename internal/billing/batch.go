@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/failpoint"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/money"
@@ -98,6 +99,7 @@ func (s *Service) SettleAll(ctx context.Context, tx *db.Tx, list []Settlement) (
 			return nil, err
 		}
 	}
+	failpoint.Hit("billing.settled")
 	return out, nil
 }
 

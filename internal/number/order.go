@@ -10,6 +10,7 @@ import (
 	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/e164"
+	"github.com/opentact/opentact/internal/failpoint"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/money"
@@ -105,6 +106,7 @@ func (s *Service) Buy(ctx context.Context, r Request) (Order, error) {
 		if err := s.report(ctx, tx, o); err != nil {
 			return err
 		}
+		failpoint.Hit("number.held")
 		for _, p := range good {
 			if err := s.leaseItem(ctx, tx, &o, r, p); err != nil {
 				return err
