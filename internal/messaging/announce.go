@@ -39,6 +39,9 @@ func (s *Service) body(ctx context.Context, q db.Querier, m, child *Message) (js
 		return nil, nil, err
 	}
 	around.profile = profileInEvent(p)
+	if err := s.fillContext(ctx, q, child); err != nil {
+		return nil, nil, err
+	}
 	if child != nil {
 		around.child = renderMessage(child, surroundings{account: around.account})
 	}
@@ -90,7 +93,10 @@ func (s *Service) notify(ctx context.Context, tx *db.Tx, m *Message, p *Profile,
 // around gives what a message is shown with, but its profile's view.
 func (s *Service) around(ctx context.Context, q db.Querier, m *Message) (surroundings, *Profile, error) {
 	var out surroundings
-	var err error
+	err := s.fillContext(ctx, q, m)
+	if err != nil {
+		return out, nil, err
+	}
 	out.account, err = s.views.get("r:"+m.Account, func() (json.RawMessage, error) { return s.accounts.RefView(ctx, q, m.Account) })
 	if err != nil {
 		return out, nil, err

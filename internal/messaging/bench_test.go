@@ -55,7 +55,7 @@ func life(b *testing.B, d *db.DB) {
 		wg.Go(func() {
 			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
 				_, err := r.sms.Send(context.Background(), messaging.Request{
-					Account: r.account, User: r.user, From: senders[int(i)%len(senders)], To: []string{"15005550101"}, Text: fmt.Sprint("Your atlas is ready for pickup, number ", i),
+					Account: r.account, User: r.user, From: senders[int(i)%len(senders)], To: []string{fmt.Sprintf("1646%07d", 2000000+i*7919%7000000)}, Text: fmt.Sprint("Your atlas is ready for pickup, number ", i),
 				})
 				if err != nil {
 					b.Error(err)

@@ -46,10 +46,18 @@ func (s *Service) Simulate(ctx context.Context, from, to, text string) (json.Raw
 	return s.render(ctx, m)
 }
 
-// Hosts tells whether a number is leased on this platform; drivers ask it.
-func (s *Service) Hosts(ctx context.Context, tn string) (bool, error) {
-	_, found, err := s.numbers.ByTN(ctx, s.db.Read(), e164.Number(tn))
-	return found, err
+// Hosts tells which numbers are leased on this platform; drivers ask it.
+func (s *Service) Hosts(ctx context.Context, tns []string) (map[string]bool, error) {
+	list := make([]e164.Number, len(tns))
+	for i, tn := range tns {
+		list[i] = e164.Number(tn)
+	}
+	found, err := s.numbers.ByTNs(ctx, s.db.Read(), list)
+	out := make(map[string]bool, len(found))
+	for tn := range found {
+		out[tn.Digits()] = true
+	}
+	return out, err
 }
 
 // deliver stores an inbound message and does what follows from it; nil when it was dropped or a double. segments 0 means: as the text needs.
@@ -79,7 +87,7 @@ func (s *Service) deliver(ctx context.Context, tx *db.Tx, in carrier.Inbound, se
 		return nil, err
 	}
 	m.Price = -t.Amount
-	if err := insertMessages(ctx, tx, []*Message{m}); err != nil {
+	if err := s.insertMessages(ctx, tx, []*Message{m}); err != nil {
 		return nil, err
 	}
 	if err := s.renewOwner(ctx, tx, m.Account); err != nil {
@@ -136,13 +144,16 @@ func (s *Service) inboundMessage(ctx context.Context, f *senderFacts, in carrier
 	m := &Message{
 		ID: ident.New(), Account: f.lease.Account, Type: Inbound, State: Success, From: from, To: to, Text: in.Text, Thread: e164.Thread(from, to), Delivered: true, Reason: reason,
 		ReferenceID: in.ID, Profile: f.sub.Profile, Campaign: f.campaign, Created: now, Modified: now, DeliveredOn: now, Encoding: string(a.Encoding), Segments: segments, Price: price,
-		Country: e164.Number(from).Country(), Context: f.context, Link: in.Link,
+		Country: e164.Number(from).Country(), Context: f.context, ContextID: f.key, Link: in.Link,
 	}
 	if in.ID != "" {
-		m.Ref = in.Link + "<" + in.ID
+		m.Ref = inboundRef(in)
 	}
 	return m, nil
 }
+
+// inboundRef names an inbound message or segment, unlike those of receipts.
+func inboundRef(in carrier.Inbound) string { return in.Link + "<" + in.ID }
 
 // answer acts on consent words, else sends the automatic reply that fits.
 func (s *Service) answer(ctx context.Context, tx *db.Tx, f *senderFacts, in *Message) error {
@@ -260,6 +271,12 @@ func (s *Service) reply(ctx context.Context, tx *db.Tx, f *senderFacts, in *Mess
 
 // takeFragment keeps a segment and delivers the message when it is whole. The first segment leaves a job that delivers what is there after fragmentWait.
 func (s *Service) takeFragment(ctx context.Context, tx *db.Tx, in carrier.Inbound) error {
+	if in.ID != "" { // one that comes again after its message was joined
+		if known, err := byParts(ctx, tx, []string{inboundRef(in)}); err != nil || len(known) > 0 {
+			tx.After(func() { s.stats.Doubles.Add(1) })
+			return err
+		}
+	}
 	joint := strings.Join([]string{in.Link, in.From, in.To, jointRef(in.Concat)}, "|")
 	first, err := insertFragment(ctx, tx, joint, in, s.now())
 	if err != nil {
@@ -287,8 +304,17 @@ func (s *Service) deliverJoined(ctx context.Context, tx *db.Tx, joint string, li
 	if err := removeFragments(ctx, tx, joint); err != nil {
 		return err
 	}
-	_, err := s.deliver(ctx, tx, whole, len(list), reason)
-	return err
+	m, err := s.deliver(ctx, tx, whole, len(list), reason)
+	if err != nil || m == nil {
+		return err
+	}
+	var parts []part
+	for _, f := range list {
+		if f.ID != "" {
+			parts = append(parts, part{inboundRef(f), m.ID})
+		}
+	}
+	return insertParts(ctx, tx, parts)
 }
 
 // joinLate is the job that delivers an incomplete message.

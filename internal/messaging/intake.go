@@ -3,12 +3,16 @@ package messaging
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
 
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/e164"
+	"github.com/opentact/opentact/internal/failpoint"
 	"github.com/opentact/opentact/internal/fault"
+	"github.com/opentact/opentact/internal/number"
 )
 
 // intake gathers requests that come at the same time: one of their callers accepts all of them in one transaction. It needs no goroutine of its own.
@@ -24,29 +28,62 @@ type ticket struct {
 	f     *senderFacts
 	m     *Message
 	body  json.RawMessage
+	keep  func(*db.Tx) // of Request.Answer
 	err   error
 	leads bool          // guarded by intake.mu
 	lead  chan struct{} // closed when its caller shall lead
 	done  chan struct{} // closed when err is final
 }
 
+// errMoved says that a sender's lease is not what the memo had.
+var errMoved = errors.New("the sender's lease has changed")
+
+// looksAgain bounds how often a request looks at a lease that changes again and again.
+const looksAgain = 3
+
 // sendOne accepts a message from a given number.
 func (s *Service) sendOne(ctx context.Context, d *draft) (*Message, error) {
-	t, err := s.ticket(ctx, d)
+	for try := 1; ; try++ {
+		t, err := s.ticket(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		switch err := s.gather(ctx, t); {
+		case err == nil:
+			s.stats.Accepted.Add(1)
+			return t.m, nil
+		case !errors.Is(err, errMoved):
+			return nil, err
+		case try == looksAgain:
+			return nil, fault.Wrap(fault.Unavailable, err)
+		}
+		s.leases.drop()
+	}
+}
+
+// knownSender is sender from the memo; the transaction that accepts looks whether the lease is still the same.
+func (s *Service) knownSender(ctx context.Context, acc string, from e164.Number) (*senderFacts, error) {
+	q := s.db.Read()
+	l, err := s.leases.get(from, func() (number.Lease, error) {
+		l, found, err := s.numbers.ByTN(db.Apart(ctx), q, from)
+		if err == nil && !found {
+			err = fault.Missing("TN lease")
+		}
+		return l, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := s.gather(ctx, t); err != nil {
-		return nil, err
+	if l.Account != acc {
+		return s.sender(ctx, q, acc, from)
 	}
-	s.stats.Accepted.Add(1)
-	return t.m, nil
+	return s.factsOf(ctx, q, l)
 }
 
 // ticket makes the message with the checks that come before consent.
 func (s *Service) ticket(ctx context.Context, d *draft) (*ticket, error) {
 	q := s.db.Read()
-	f, err := s.sender(ctx, q, d.Account, d.From)
+	f, err := s.knownSender(ctx, d.Account, d.From)
 	if err != nil {
 		return nil, err
 	}
@@ -60,14 +97,25 @@ func (s *Service) ticket(ctx context.Context, d *draft) (*ticket, error) {
 	if !d.account.SMSTo(m.Country) {
 		return nil, fault.New(fault.CountryPermission)
 	}
-	body, _, err := s.body(ctx, q, m, nil)
-	return &ticket{d: d, f: f, m: m, body: body, lead: make(chan struct{}), done: make(chan struct{})}, err
+	t := &ticket{d: d, f: f, m: m, lead: make(chan struct{}), done: make(chan struct{})}
+	if t.body, _, err = s.body(ctx, q, m, nil); err == nil && d.Answer != nil {
+		t.keep, err = d.Answer(ctx, m)
+	}
+	return t, err
 }
 
 // gather waits until a ticket is accepted, or leads those that wait. A caller that gives up while it waits for its turn leaves.
 func (s *Service) gather(ctx context.Context, t *ticket) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if db.Joined(ctx) { // it is part of a transaction that others must not write to
+		return s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+			if err := s.acceptAll(ctx, tx, []*ticket{t}); err != nil {
+				return err
+			}
+			return t.err
+		})
 	}
 	leads, err := s.intake.join(t)
 	if err != nil {
@@ -155,6 +203,7 @@ func (s *Service) acceptNext(ctx context.Context) {
 		return s.acceptAll(ctx, tx, list)
 	})
 	if err == nil {
+		failpoint.Hit("messaging.accepted")
 		return
 	}
 	alone := len(list) > 1 && !fault.Is(err, fault.Unavailable)
@@ -171,12 +220,20 @@ func (s *Service) acceptNext(ctx context.Context) {
 
 // acceptAll accepts tickets in one transaction, each for itself: consent, campaign, room and money.
 func (s *Service) acceptAll(ctx context.Context, tx *db.Tx, list []*ticket) error {
+	same, err := s.sameLeases(ctx, tx, list)
+	if err != nil {
+		return err
+	}
 	out, err := s.outs(ctx, tx, list)
 	if err != nil {
 		return err
 	}
 	for _, t := range list {
 		m := t.m
+		if t.err = nil; !same[t.f] {
+			t.err = errMoved
+			continue
+		}
 		t.err = consents(t.f, out[phoneOut{m.Account, m.To, ""}] || out[phoneOut{m.Account, m.To, m.Profile}])
 		if t.err == nil {
 			t.err = s.mayQueue(ctx, tx, t.d, m.Price, 1)
@@ -196,16 +253,40 @@ func (s *Service) acceptAll(ctx context.Context, tx *db.Tx, list []*ticket) erro
 	if len(live) == 0 {
 		return nil
 	}
-	if err := insertMessages(ctx, tx, messagesOf(live)); err != nil {
+	rows, err := s.inHand(ctx, tx, messagesOf(live))
+	if err != nil {
+		return err
+	}
+	if err := s.insertMessages(ctx, tx, rows); err != nil {
 		return err
 	}
 	for _, t := range live {
+		if t.keep != nil {
+			t.keep(tx)
+		}
 		if err := s.publish(ctx, tx, t.m, nil, "", t.body); err != nil {
 			return err
 		}
 	}
-	tx.After(s.nudge)
 	return nil
+}
+
+// sameLeases tells whose senders are leased as the memo has it.
+func (s *Service) sameLeases(ctx context.Context, tx *db.Tx, list []*ticket) (map[*senderFacts]bool, error) {
+	same := map[*senderFacts]bool{}
+	var tns []e164.Number
+	for _, t := range list {
+		if _, known := same[t.f]; !known {
+			same[t.f] = false
+			tns = append(tns, t.f.lease.TN)
+		}
+	}
+	now, err := s.numbers.ByTNs(ctx, tx, tns)
+	for f := range same {
+		l, found := now[f.lease.TN]
+		same[f] = found && l.ID == f.lease.ID && l.Account == f.lease.Account && l.Modified.Equal(f.lease.Modified)
+	}
+	return same, err
 }
 
 func messagesOf(list []*ticket) []*Message {

@@ -16,38 +16,54 @@ type memo[K comparable, V any] struct {
 }
 
 type memoEntry[V any] struct {
-	v     V
-	until time.Time
+	v       V
+	until   time.Time
+	renewed bool // somebody makes it anew
 }
 
 func newMemo[K comparable, V any](ttl time.Duration, now func() time.Time) *memo[K, V] {
 	return &memo[K, V]{ttl: ttl, now: now, m: map[K]memoEntry[V]{}}
 }
 
-// get gives the value while it is fresh, else makes it anew with load.
+// get gives the value while it is fresh, else makes it anew with load. While one caller does so, the others get the old value for another while: requests that
+// come by the hundred must not all ask the database at the same moment.
 func (c *memo[K, V]) get(k K, load func() (V, error)) (V, error) {
 	now := c.now()
 	c.mu.Lock()
 	e, ok := c.m[k]
-	gen := c.gen
-	c.mu.Unlock()
-	if ok && now.Before(e.until) {
+	if ok && (now.Before(e.until) || e.renewed && now.Before(e.until.Add(c.ttl))) {
+		c.mu.Unlock()
 		return e.v, nil
 	}
-	v, err := load()
-	if err != nil {
-		return v, err
+	gen := c.gen
+	if ok {
+		e.renewed = true
+		c.m[k] = e
 	}
+	c.mu.Unlock()
+	v, err := load()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if gen != c.gen {
-		return v, nil // what was read may be older than the change that dropped
+	switch {
+	case gen != c.gen: // what was read may be older than the change that dropped
+	case err != nil:
+		delete(c.m, k)
+	default:
+		if len(c.m) >= cacheSize {
+			clear(c.m)
+		}
+		c.m[k] = memoEntry[V]{v: v, until: now.Add(c.ttl)}
 	}
-	if len(c.m) >= cacheSize {
-		clear(c.m)
-	}
-	c.m[k] = memoEntry[V]{v, now.Add(c.ttl)}
-	return v, nil
+	return v, err
+}
+
+// has tells whether a fresh value is there.
+func (c *memo[K, V]) has(k K) bool {
+	now := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.m[k]
+	return ok && now.Before(e.until)
 }
 
 // drop forgets everything.
@@ -65,5 +81,5 @@ func (c *memo[K, V]) put(k K, v V) {
 	if len(c.m) >= cacheSize {
 		clear(c.m)
 	}
-	c.m[k] = memoEntry[V]{v, c.now().Add(c.ttl)}
+	c.m[k] = memoEntry[V]{v: v, until: c.now().Add(c.ttl)}
 }

@@ -54,10 +54,12 @@ type Message struct {
 	Operator    string
 	Error       string // ESmsError
 	Meta        json.RawMessage
-	Context     json.RawMessage // {"tn":…,"tn_lease":…,"subscription":…} as they were
+	Context     json.RawMessage // {"tn":…,"tn_lease":…,"subscription":…} as they were; rows from the database have it after fillContext
+	ContextID   string          // names Context; empty for none
 	Due         time.Time       // zero: not in the queue
 	Expires     time.Time
 	Attempt     int
+	Node        string // that has it in hand
 	Link        string
 	Ref         string
 }

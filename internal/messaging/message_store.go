@@ -15,9 +15,9 @@ import (
 )
 
 const messageColumns = `uuid, account, type, state, sender, recipient, recipients, message, thread, delivered, automated, readed, reason, reference_id, callback_url, profile, campaign,
-	parent, created_by, created_on, modified_on, sent_on, delivered_on, encoding, segments, price, country, operator, error, meta, context, due_on, expires_on, attempt, link, ref`
+	parent, created_by, created_on, modified_on, sent_on, delivered_on, encoding, segments, price, country, operator, error, meta, context, due_on, expires_on, attempt, node, link, ref`
 
-const messageWidth = 36
+const messageWidth = 37
 
 func messageArgs(args []any, m *Message) []any {
 	readed := any(nil)
@@ -27,40 +27,43 @@ func messageArgs(args []any, m *Message) []any {
 	return append(args, m.ID, m.Account, m.Type, m.State, db.Text(m.From), db.Text(m.To), db.JSONOf(m.Recipients), m.Text, db.Text(m.Thread), m.Delivered, m.Automated, readed,
 		db.Text(m.Reason), db.Text(m.ReferenceID), db.Text(m.CallbackURL), db.Text(m.Profile), db.Text(m.Campaign), db.Text(m.Parent), db.Text(m.CreatedBy),
 		db.At(m.Created), db.At(m.Modified), db.At(m.Sent), db.At(m.DeliveredOn), m.Encoding, int64(m.Segments), int64(m.Price), db.Text(m.Country), db.Text(m.Operator),
-		db.Text(m.Error), db.Text(m.Meta), db.Text(m.Context), db.At(m.Due), db.At(m.Expires), int64(m.Attempt), db.Text(m.Link), db.Text(m.Ref))
+		db.Text(m.Error), db.Text(m.Meta), db.Text(m.ContextID), db.At(m.Due), db.At(m.Expires), int64(m.Attempt), db.Text(m.Node), db.Text(m.Link), db.Text(m.Ref))
 }
 
-var insertSQL = untyped("INSERT INTO sms ("+messageColumns+") VALUES ", messageWidth, " ON CONFLICT (uuid) DO NOTHING")
+var insertSQL = db.NewBulk("INSERT INTO sms ("+messageColumns+") {values}", 0,
+	"TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "BOOLEAN", "BOOLEAN", "BOOLEAN", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT",
+	"TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT")
 
 // insertMessages writes rows, many with one statement.
-func insertMessages(ctx context.Context, tx *db.Tx, list []*Message) error {
-	return chunks(list, func(some []*Message) error {
-		args := make([]any, 0, len(some)*messageWidth)
-		for _, m := range some {
-			args = messageArgs(args, m)
-		}
-		if _, err := tx.Exec(ctx, insertSQL[len(some)], args...); err != nil {
-			return fmt.Errorf("insert messages: %w", err)
-		}
-		return nil
-	})
+func (s *Service) insertMessages(ctx context.Context, tx *db.Tx, list []*Message) error {
+	if err := s.keepContexts(ctx, tx, list); err != nil {
+		return err
+	}
+	args := make([]any, 0, len(list)*messageWidth)
+	for _, m := range list {
+		args = messageArgs(args, m)
+	}
+	if _, err := insertSQL.Exec(ctx, tx, nil, args); err != nil {
+		return fmt.Errorf("insert messages: %w", err)
+	}
+	return nil
 }
 
 func scanMessage(scan func(...any) error) (*Message, error) {
 	m := &Message{}
-	var from, to, thread, reason, ref, url, profile, campaign, parent, by, country, operator, code, meta, snapshot, link, carrierRef db.Text
+	var from, to, thread, reason, ref, url, profile, campaign, parent, by, country, operator, code, meta, snapshot, node, link, carrierRef db.Text
 	var recipients db.JSON[[]string]
 	var readed sql.NullBool
 	var price sql.NullInt64
 	var created, modified, sent, delivered, due, expires db.Time
 	err := scan(&m.ID, &m.Account, &m.Type, &m.State, &from, &to, &recipients, &m.Text, &thread, &m.Delivered, &m.Automated, &readed, &reason, &ref, &url, &profile, &campaign,
-		&parent, &by, &created, &modified, &sent, &delivered, &m.Encoding, &m.Segments, &price, &country, &operator, &code, &meta, &snapshot, &due, &expires, &m.Attempt, &link, &carrierRef)
+		&parent, &by, &created, &modified, &sent, &delivered, &m.Encoding, &m.Segments, &price, &country, &operator, &code, &meta, &snapshot, &due, &expires, &m.Attempt, &node, &link, &carrierRef)
 	m.From, m.To, m.Recipients, m.Thread, m.Readed = string(from), string(to), recipients.V, string(thread), readed.Bool
 	m.Reason, m.ReferenceID, m.CallbackURL, m.Profile, m.Campaign = string(reason), string(ref), string(url), string(profile), string(campaign)
 	m.Parent, m.CreatedBy, m.Created, m.Modified, m.Sent, m.DeliveredOn = string(parent), string(by), created.Time, modified.Time, sent.Time, delivered.Time
 	m.Price, m.Country, m.Operator, m.Error = money.Amount(price.Int64), string(country), string(operator), string(code)
-	m.Meta, m.Context = json.RawMessage(meta), json.RawMessage(snapshot)
-	m.Due, m.Expires, m.Link, m.Ref = due.Time, expires.Time, string(link), string(carrierRef)
+	m.Meta, m.ContextID = json.RawMessage(meta), string(snapshot)
+	m.Due, m.Expires, m.Node, m.Link, m.Ref = due.Time, expires.Time, string(node), string(link), string(carrierRef)
 	return m, err
 }
 

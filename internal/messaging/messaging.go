@@ -11,6 +11,7 @@ import (
 	"github.com/opentact/opentact/internal/account"
 	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/e164"
 	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/jobs"
@@ -33,8 +34,10 @@ const (
 	maxGathering   = 20000                  // requests that may wait for it; more are refused as unavailable
 	submitters     = 4                      // batches in carriers' hands at once
 	pollEvery      = time.Second            // other nodes enqueue too
+	backlogFor     = 3 * time.Second        // after messages waited in the table each batch is followed by a look at it; later the polling finds them
 	commitsWithin  = 500 * time.Millisecond // of the making of a message's uuid; later ones are found by polling
 	submitTimeout  = 30 * time.Second       // of one batch
+	saveTimeout    = 20 * time.Second       // of its results
 	submitLease    = 60 * time.Second       // a batch in hand is taken back after this
 	parkTime       = 10 * time.Minute       // early receipts
 	pairWindow     = 60 * time.Second       // unknown ids are matched by number pair and this
@@ -87,8 +90,14 @@ type Config struct {
 	Callbacks Callbacks // nil: nobody is notified
 	Logger    *slog.Logger
 	Now       func() time.Time // nil: time.Now
-	Node      string           // name of this node, stable over restarts
 	Sandbox   bool             // new accounts get the ready-made campaign
+
+	// Node is this run of this node: another one on each start. What it has in hand is marked with it.
+	Node string
+	// Fence begins each transaction that claims messages or saves what became of them; an error means that this node was declared dead. nil: it is alive.
+	Fence func(ctx context.Context, tx *db.Tx) error
+	// Holds is asked right before a carrier gets messages: false means that they may be another node's by now. nil: they are not.
+	Holds func() bool
 }
 
 // Service is the messages of all accounts.
@@ -103,14 +112,23 @@ type Service struct {
 	log       *slog.Logger
 	now       func() time.Time
 	node      string
+	fence     func(ctx context.Context, tx *db.Tx) error
+	holds     func() bool
 	sandbox   bool
 	links     []Link
 
-	wake     chan struct{} // holds one; the dispatcher polls anyway
+	wake      chan struct{} // holds one; the submitters poll anyway
+	wantClaim atomic.Bool   // something may wait in the table
+	queuedAt  atomic.Int64  // when something last waited there, in ns
+	ready     ready
+	sent      *sent
+
 	facts    *memo[string, *senderFacts]
 	profiles *memo[string, *Profile]
 	views    *memo[string, json.RawMessage] // of accounts and users
 	queued   *memo[string, *atomic.Int64]
+	contexts *memo[string, json.RawMessage] // snapshots by their names
+	leases   *memo[e164.Number, number.Lease]
 	health   *memo[string, map[string]bool]
 	pool     *wheel
 	intake   intake
@@ -137,7 +155,7 @@ type Stats struct {
 func New(cfg Config) *Service {
 	s := &Service{
 		db: cfg.DB, events: cfg.Events, jobs: cfg.Jobs, accounts: cfg.Accounts, billing: cfg.Billing, numbers: cfg.Numbers, callbacks: cfg.Callbacks,
-		log: cfg.Logger, now: cfg.Now, node: cfg.Node, sandbox: cfg.Sandbox, wake: make(chan struct{}, 1),
+		log: cfg.Logger, now: cfg.Now, node: cfg.Node, fence: cfg.Fence, holds: cfg.Holds, sandbox: cfg.Sandbox, wake: make(chan struct{}, 1),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -148,12 +166,20 @@ func New(cfg Config) *Service {
 	if s.node == "" {
 		s.node = ident.New()
 	}
+	if s.fence == nil {
+		s.fence = func(context.Context, *db.Tx) error { return nil }
+	}
+	if s.holds == nil {
+		s.holds = func() bool { return true }
+	}
 	s.facts = newMemo[string, *senderFacts](factsFor, s.now)
 	s.profiles = newMemo[string, *Profile](factsFor, s.now)
 	s.views = newMemo[string, json.RawMessage](factsFor, s.now)
 	s.queued = newMemo[string, *atomic.Int64](time.Second, s.now)
+	s.contexts = newMemo[string, json.RawMessage](snapshotsFor, s.now)
+	s.leases = newMemo[e164.Number, number.Lease](factsFor, s.now)
 	s.health = newMemo[string, map[string]bool](30*time.Second, s.now)
-	s.pool, s.buckets = newWheel(), newBuckets()
+	s.pool, s.buckets, s.sent = newWheel(), newBuckets(), newSent()
 	s.jobs.Handle(fragmentQueue, jobs.Options{Workers: 2}, s.joinLate)
 	return s
 }

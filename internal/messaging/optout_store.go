@@ -29,35 +29,19 @@ type phoneOut struct{ account, phone, profile string }
 
 // optedOuts gives those of an account's phones that are out of something.
 func optedOuts(ctx context.Context, q db.Querier, account string, phones []string, into map[phoneOut]bool) error {
-	return chunks(phones, func(some []string) error {
-		args := make([]any, 0, len(some)+1)
-		for _, p := range some {
-			args = append(args, p)
-		}
-		args = append(args, account)
-		rows, err := q.Query(ctx, outsSQL[len(some)], args...)
-		if err != nil {
-			return fmt.Errorf("consents: %w", err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			o := phoneOut{account: account}
-			if err := rows.Scan(&o.phone, &o.profile); err != nil {
-				return fmt.Errorf("consents: %w", err)
-			}
-			into[o] = true
-		}
-		return rows.Err()
+	err := outsSQL.Query(ctx, q, []any{account}, names(phones), func(scan func(...any) error) error {
+		o := phoneOut{account: account}
+		err := scan(&o.phone, &o.profile)
+		into[o] = true
+		return err
 	})
+	if err != nil {
+		return fmt.Errorf("consents: %w", err)
+	}
+	return nil
 }
 
-var outsSQL = func() texts {
-	out := texts{}
-	for _, size := range chunkSizes {
-		out[size] = "SELECT phone, COALESCE(profile, '') FROM opt_out WHERE is_active AND phone IN " + db.Values(1, size) + fmt.Sprintf(" AND account = $%d", size+1)
-	}
-	return out
-}()
+var outsSQL = db.NewBulk("SELECT phone, COALESCE(profile, '') FROM opt_out WHERE is_active AND account = $1 AND phone {in}", 1, "TEXT")
 
 func scanOptOut(scan func(...any) error) (OptOut, error) {
 	var o OptOut

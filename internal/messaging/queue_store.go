@@ -3,7 +3,6 @@ package messaging
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
@@ -30,6 +29,21 @@ func claim(ctx context.Context, tx *db.Tx, node, floor string, now time.Time, n 
 		now.Add(submitLease).UnixMicro(), node, now.UnixMicro(), floor)
 }
 
+var busySQL = db.NewBulk("SELECT v.column1 FROM {rows} AS v WHERE EXISTS (SELECT 1 FROM sms WHERE sms.thread = v.column1 AND sms.due_on IS NOT NULL)", 0, "TEXT")
+
+// busyThreads gives the threads of messages that have another one in the queue, or in somebody's hands.
+func busyThreads(ctx context.Context, tx *db.Tx, list []*Message) (map[string]bool, error) {
+	busy := map[string]bool{}
+	args := make([]any, len(list))
+	for i, m := range list {
+		args[i] = m.Thread
+	}
+	if err := named(ctx, tx, busySQL, busy, nil, args); err != nil {
+		return nil, fmt.Errorf("busy threads: %w", err)
+	}
+	return busy, nil
+}
+
 // oldestQueued gives the least uuid, from floor on, of what waits or is in somebody's hands; empty when there is none.
 func oldestQueued(ctx context.Context, q db.Querier, floor string) (string, error) {
 	var id db.Text
@@ -49,129 +63,77 @@ func takeBack(ctx context.Context, tx *db.Tx, node string, now time.Time) error 
 	return nil
 }
 
-// chunks calls fn with pieces of few different sizes, so that their statements stay prepared. A piece between two sizes is filled up with its last item:
-// fn's statement must do the same for one that comes again.
-func chunks[T any](list []T, fn func([]T) error) error {
-	most := chunkSizes[len(chunkSizes)-1]
-	for len(list) > 0 {
-		n := min(len(list), most)
-		size := most
-		for _, s := range chunkSizes {
-			if s >= n {
-				size = s
-				break
-			}
-		}
-		piece := list[:n]
-		if n < size {
-			piece = make([]T, size)
-			for i := copy(piece, list[:n]); i < size; i++ {
-				piece[i] = list[n-1]
-			}
-		}
-		if err := fn(piece); err != nil {
-			return err
-		}
-		list = list[n:]
-	}
-	return nil
-}
-
-// chunkSizes are the lengths of the pieces that chunks makes.
-var chunkSizes = []int{1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256}
-
-// texts are the statements of one question for each length of a piece.
-type texts map[int]string
-
-// typed makes the statements whose list of values stands between head and tail. The parameters have their SQL types: PostgreSQL cannot guess them in a
-// joined list.
-func typed(head, tail string, types ...string) texts {
-	out := texts{}
-	for _, size := range chunkSizes {
-		var b strings.Builder
-		b.WriteString(head)
-		for r := range size {
-			if r > 0 {
-				b.WriteByte(',')
-			}
-			b.WriteByte('(')
-			for c, t := range types {
-				if c > 0 {
-					b.WriteByte(',')
-				}
-				fmt.Fprintf(&b, "CAST($%d AS %s)", r*len(types)+c+1, t)
-			}
-			b.WriteByte(')')
-		}
-		b.WriteString(tail)
-		out[size] = b.String()
-	}
-	return out
-}
-
-// untyped makes the statements of inserts, whose columns give the types.
-func untyped(head string, columns int, tail string) texts {
-	out := texts{}
-	for _, size := range chunkSizes {
-		out[size] = head + db.Values(size, columns) + tail
-	}
-	return out
-}
-
-// returned collects the uuids that a statement touched.
-func returned(ctx context.Context, tx *db.Tx, into map[string]bool, query string, args ...any) error {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
+// named runs a statement and collects the names that it gives, such as the uuids of the rows that it touched.
+func named(ctx context.Context, tx *db.Tx, b *db.Bulk, into map[string]bool, fixed, args []any) error {
+	return b.Query(ctx, tx, fixed, args, func(scan func(...any) error) error {
+		var name string
+		err := scan(&name)
+		into[name] = true
 		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return err
-		}
-		into[id] = true
-	}
-	return rows.Err()
+	})
 }
 
-var handledSQL = typed(`UPDATE sms SET state = v.column2, due_on = v.column3, attempt = v.column4, reason = v.column5, error = v.column6, reference_id = v.column7,
-	link = v.column8, ref = v.column9, sent_on = v.column10, modified_on = v.column11, price = v.column12, node = NULL FROM (VALUES `,
-	`) AS v WHERE sms.uuid = v.column1 AND sms.state = 'sending' AND sms.node = v.column13 RETURNING sms.uuid`,
-	"TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "TEXT")
+var handledSQL = db.NewBulk(`UPDATE sms SET state = v.column2, due_on = v.column3, attempt = v.column4, reason = v.column5, error = v.column6, reference_id = v.column7,
+	link = v.column8, ref = v.column9, sent_on = v.column10, modified_on = v.column11, price = v.column12, node = NULL
+	FROM {rows} AS v WHERE sms.uuid = v.column1 AND sms.state = 'sending' AND sms.node = $1 RETURNING sms.uuid`, 1,
+	"TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT")
+
+// takenSQL is handledSQL for messages that one link took at one time, as most do.
+var takenSQL = db.NewBulk(`UPDATE sms SET state = 'success', due_on = NULL, node = NULL, link = CAST($1 AS TEXT), sent_on = CAST($2 AS BIGINT), modified_on = CAST($3 AS BIGINT),
+	reason = v.column2, reference_id = v.column3, ref = v.column4 FROM {rows} AS v
+	WHERE sms.uuid = v.column1 AND sms.state = 'sending' AND sms.node = CAST($4 AS TEXT) RETURNING sms.uuid`, 4, "TEXT", "TEXT", "TEXT", "TEXT")
 
 // saveHandled writes what became of messages that this node had in hand, and tells which of them it still had.
 func saveHandled(ctx context.Context, tx *db.Tx, node string, list []*Message) (map[string]bool, error) {
 	touched := make(map[string]bool, len(list))
-	err := chunks(list, func(part []*Message) error {
-		args := make([]any, 0, len(part)*13+1)
-		for _, m := range part {
-			args = append(args, m.ID, m.State, db.At(m.Due), int64(m.Attempt), db.Text(m.Reason), db.Text(m.Error), db.Text(m.ReferenceID), db.Text(m.Link), db.Text(m.Ref),
-				db.At(m.Sent), db.At(m.Modified), int64(m.Price), node)
+	type way struct {
+		link string
+		at   int64
+	}
+	taken := map[way][]*Message{}
+	var rest []*Message
+	for _, m := range list {
+		if m.State != Success {
+			rest = append(rest, m)
+			continue
 		}
-		err := returned(ctx, tx, touched, handledSQL[len(part)], args...)
-		if err != nil {
-			return fmt.Errorf("save results: %w", err)
+		w := way{m.Link, m.Modified.UnixMicro()}
+		taken[w] = append(taken[w], m)
+	}
+	for w, mine := range taken {
+		args := make([]any, 0, 4*len(mine))
+		for _, m := range mine {
+			args = append(args, m.ID, db.Text(m.Reason), db.Text(m.ReferenceID), db.Text(m.Ref))
 		}
-		return nil
-	})
-	return touched, err
+		if err := named(ctx, tx, takenSQL, touched, []any{db.Text(w.link), w.at, w.at, node}, args); err != nil {
+			return nil, fmt.Errorf("save taken messages: %w", err)
+		}
+	}
+	args := make([]any, 0, 12*len(rest))
+	for _, m := range rest {
+		args = append(args, m.ID, m.State, db.At(m.Due), int64(m.Attempt), db.Text(m.Reason), db.Text(m.Error), db.Text(m.ReferenceID), db.Text(m.Link), db.Text(m.Ref),
+			db.At(m.Sent), db.At(m.Modified), int64(m.Price))
+	}
+	if err := named(ctx, tx, handledSQL, touched, []any{node}, args); err != nil {
+		return nil, fmt.Errorf("save results: %w", err)
+	}
+	return touched, nil
 }
 
 // part is a segment of a message with several.
 type part struct{ ref, sms string }
 
+var partsSQL = db.NewBulk("INSERT INTO sms_part (ref, sms, delivered) {values} ON CONFLICT (ref) DO NOTHING", 0, "TEXT", "TEXT", "BOOLEAN")
+
 func insertParts(ctx context.Context, tx *db.Tx, list []part) error {
-	return chunks(list, func(some []part) error {
-		args := make([]any, 0, 3*len(some))
-		for _, p := range some {
-			args = append(args, p.ref, p.sms, false)
-		}
-		if _, err := tx.Exec(ctx, "INSERT INTO sms_part (ref, sms, delivered) VALUES "+db.Values(len(some), 3)+" ON CONFLICT (ref) DO NOTHING", args...); err != nil {
-			return fmt.Errorf("insert segments: %w", err)
-		}
-		return nil
-	})
+	args := make([]any, 0, 3*len(list))
+	for _, p := range list {
+		args = append(args, p.ref, p.sms, false)
+	}
+	if _, err := partsSQL.Exec(ctx, tx, nil, args); err != nil {
+		return fmt.Errorf("insert segments: %w", err)
+	}
+	return nil
 }
 
 // cancel fails what still waits: the message itself, or the waiting ones of a bulk request.

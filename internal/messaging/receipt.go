@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/failpoint"
 	"github.com/opentact/opentact/internal/messaging/carrier"
 )
 
@@ -67,44 +68,61 @@ func (s *Service) Receipts(ctx context.Context, list []carrier.Receipt) error {
 		n := min(len(list), batch)
 		some := list[:n]
 		err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
-			matched, rest, err := s.match(ctx, tx, some)
-			if err != nil {
-				return err
+			stale, err := s.takeReceipts(ctx, tx, some, s.sent)
+			if err == nil && len(stale) > 0 {
+				_, err = s.takeReceipts(ctx, tx, stale, nil)
 			}
-			if len(rest) > 0 {
-				if err := s.park(ctx, tx, rest); err != nil {
-					return err
-				}
-			}
-			return s.applyReceipts(ctx, tx, matched)
+			failpoint.Hit("messaging.receipt_before_commit")
+			return err
 		})
 		if err != nil {
 			return err
 		}
+		failpoint.Hit("messaging.receipt_committed")
 		list = list[n:]
 	}
 	return nil
 }
 
-// match is a receipt with its message.
-type match struct {
-	m       *Message
-	receipt carrier.Receipt
-	segment string // ref, when the message has several
+// takeReceipts changes the messages of receipts, and keeps those that match nothing. It gives the ones whose remembered message was out of date.
+func (s *Service) takeReceipts(ctx context.Context, tx *db.Tx, list []carrier.Receipt, remembered *sent) (stale []carrier.Receipt, err error) {
+	matched, rest, err := s.match(ctx, tx, list, remembered)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 {
+		if err := s.park(ctx, tx, rest); err != nil {
+			return nil, err
+		}
+	}
+	return s.applyReceipts(ctx, tx, matched)
 }
 
-// match finds the messages of receipts by link and id.
-func (s *Service) match(ctx context.Context, tx *db.Tx, list []carrier.Receipt) (out []match, rest []carrier.Receipt, err error) {
+// match is a receipt with its message.
+type match struct {
+	m          *Message
+	receipt    carrier.Receipt
+	segment    string // ref, when the message has several
+	remembered bool   // m was not read in this transaction
+}
+
+// match finds the messages of receipts by link and id, first among those that are remembered.
+func (s *Service) match(ctx context.Context, tx *db.Tx, list []carrier.Receipt, remembered *sent) (out []match, rest []carrier.Receipt, err error) {
 	refs := make([]string, len(list))
 	for i, r := range list {
 		refs[i] = s.receiptRef(r)
 	}
-	found, err := byRefs(ctx, tx, refs)
+	known := map[string]*Message{}
+	if remembered != nil {
+		known = remembered.peek(refs)
+	}
+	unknown := filter(refs, func(ref string) bool { return known[ref] == nil })
+	found, err := byRefs(ctx, tx, unknown)
 	if err != nil {
 		return nil, nil, err
 	}
 	var missing []string
-	for _, ref := range refs {
+	for _, ref := range unknown {
 		if found[ref] == nil {
 			missing = append(missing, ref)
 		}
@@ -115,6 +133,8 @@ func (s *Service) match(ctx context.Context, tx *db.Tx, list []carrier.Receipt) 
 	}
 	for i, r := range list {
 		switch {
+		case known[refs[i]] != nil:
+			out = append(out, match{m: known[refs[i]], receipt: r, remembered: true})
 		case found[refs[i]] != nil:
 			out = append(out, match{m: found[refs[i]], receipt: r})
 		case segments[refs[i]] != nil:
@@ -138,10 +158,11 @@ func (s *Service) park(ctx context.Context, tx *db.Tx, list []carrier.Receipt) e
 	return nil
 }
 
-// applyReceipts changes messages by their receipts, in order. Doubles and whatever comes after the final one have no effect.
-func (s *Service) applyReceipts(ctx context.Context, tx *db.Tx, list []match) error {
+// applyReceipts changes messages by their receipts, in order. Doubles and whatever comes after the final one have no effect. It gives the receipts of
+// messages that are not as they were remembered.
+func (s *Service) applyReceipts(ctx context.Context, tx *db.Tx, list []match) (stale []carrier.Receipt, err error) {
 	now := s.now()
-	changed := make([]*Message, 0, len(list))
+	changed := make([]change, 0, len(list))
 	seen := map[string]bool{}
 	for _, x := range list {
 		m := x.m
@@ -152,23 +173,40 @@ func (s *Service) applyReceipts(ctx context.Context, tx *db.Tx, list []match) er
 		if x.segment != "" && x.receipt.State == carrier.Delivered {
 			whole, err := deliverPart(ctx, tx, x.segment, m.ID)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if !whole {
 				continue
 			}
 		}
-		judge(m, x.receipt, now)
 		if !seen[m.ID] {
 			seen[m.ID] = true
-			changed = append(changed, m)
+			c := change{m: m}
+			if x.remembered {
+				c.was = m.Modified
+			}
+			changed = append(changed, c)
 		}
+		judge(m, x.receipt, now)
 	}
 	touched, err := saveReceipts(ctx, tx, changed)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, m := range changed {
+	for _, x := range list {
+		if x.remembered && !touched[x.m.ID] {
+			stale = append(stale, x.receipt)
+		}
+	}
+	return stale, s.tellReceipts(ctx, tx, changed, touched)
+}
+
+// tellReceipts writes the events of the messages that receipts changed.
+func (s *Service) tellReceipts(ctx context.Context, tx *db.Tx, changed []change, touched map[string]bool) (err error) {
+	gone := make([]*Message, 0, len(changed))
+	for _, c := range changed {
+		m := c.m
+		gone = append(gone, m)
 		if !touched[m.ID] {
 			continue
 		}
@@ -182,6 +220,7 @@ func (s *Service) applyReceipts(ctx context.Context, tx *db.Tx, list []match) er
 			return err
 		}
 	}
+	tx.After(func() { s.sent.forget(gone) })
 	return nil
 }
 
@@ -243,7 +282,8 @@ func (s *Service) unpark(ctx context.Context, tx *db.Tx, sent []*Message, segmen
 		x.receipt = e.receipt
 		list = append(list, x)
 	}
-	return s.applyReceipts(ctx, tx, list)
+	_, err = s.applyReceipts(ctx, tx, list)
+	return err
 }
 
 // sweeper looks after receipts that found no message, and messages that got no receipt.
@@ -281,7 +321,7 @@ func (s *Service) sweepParked(ctx context.Context) error {
 		}
 		var list []match
 		for _, k := range kept {
-			found, _, err := s.match(ctx, tx, []carrier.Receipt{k.receipt})
+			found, _, err := s.match(ctx, tx, []carrier.Receipt{k.receipt}, nil)
 			if err != nil {
 				return err
 			}
@@ -307,7 +347,8 @@ func (s *Service) sweepParked(ctx context.Context) error {
 			}
 			list = append(list, found[0])
 		}
-		return s.applyReceipts(ctx, tx, list)
+		_, err = s.applyReceipts(ctx, tx, list)
+		return err
 	})
 }
 

@@ -3,8 +3,8 @@ package messaging
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
@@ -12,72 +12,63 @@ import (
 	"github.com/opentact/opentact/internal/messaging/carrier"
 )
 
-// marksFrom gives the places of n arguments, the first of which has a number.
-func marksFrom(first, n int) string {
-	var b strings.Builder
-	for i := range n {
-		b.WriteByte("(,"[min(i, 1)])
-		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(first + i))
+// names makes the arguments of a list.
+func names(list []string) []any {
+	args := make([]any, len(list))
+	for i, v := range list {
+		args[i] = v
 	}
-	return b.String() + ")"
+	return args
 }
 
-// inList runs a query for pieces of a list; the query ends with "IN ".
-func inList(list []string, fn func(marks string, args []any) error) error {
-	return chunks(list, func(some []string) error {
-		args := make([]any, len(some))
-		for i, v := range some {
-			args[i] = v
-		}
-		return fn(db.Values(1, len(some)), args)
-	})
-}
+var byRefsSQL = db.NewBulk("SELECT "+messageColumns+" FROM sms WHERE ref {in}", 0, "TEXT")
 
 // byRefs gives messages by the names that carriers gave them.
 func byRefs(ctx context.Context, q db.Querier, refs []string) (map[string]*Message, error) {
 	out := make(map[string]*Message, len(refs))
-	err := inList(refs, func(marks string, args []any) error {
-		list, err := queryMessages(ctx, q, "WHERE ref IN "+marks, args...)
-		for _, m := range list {
-			out[m.Ref] = m
-		}
+	err := byRefsSQL.Query(ctx, q, nil, names(refs), func(scan func(...any) error) error {
+		m, err := scanMessage(scan)
+		out[m.Ref] = m
 		return err
 	})
-	return out, err
+	if err != nil {
+		return nil, fmt.Errorf("messages of receipts: %w", err)
+	}
+	return out, nil
 }
+
+var (
+	byPartsSQL = db.NewBulk("SELECT ref, sms FROM sms_part WHERE ref {in}", 0, "TEXT")
+	byIDsSQL   = db.NewBulk("SELECT "+messageColumns+" FROM sms WHERE uuid {in}", 0, "TEXT")
+)
 
 // byParts gives messages by the names of their segments.
 func byParts(ctx context.Context, q db.Querier, refs []string) (map[string]*Message, error) {
-	owner := map[string]string{}
-	err := inList(refs, func(marks string, args []any) error {
-		rows, err := q.Query(ctx, "SELECT ref, sms FROM sms_part WHERE ref IN "+marks, args...)
-		if err != nil {
-			return fmt.Errorf("segments: %w", err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var ref, id string
-			if err := rows.Scan(&ref, &id); err != nil {
-				return err
-			}
-			owner[ref] = id
-		}
-		return rows.Err()
+	owner, byID := map[string]string{}, map[string]*Message{}
+	err := byPartsSQL.Query(ctx, q, nil, names(refs), func(scan func(...any) error) error {
+		var ref, id string
+		err := scan(&ref, &id)
+		owner[ref], byID[id] = id, nil
+		return err
 	})
-	out := map[string]*Message{}
-	byID := map[string]*Message{}
-	for ref, id := range owner {
-		if byID[id] == nil {
-			m, err := scanMessage(q.QueryRow(ctx, "SELECT "+messageColumns+" FROM sms WHERE uuid = $1", id).Scan)
-			if err != nil {
-				return nil, fmt.Errorf("message of a segment: %w", err)
-			}
-			byID[id] = m
-		}
-		out[ref] = byID[id]
+	if err != nil {
+		return nil, fmt.Errorf("segments: %w", err)
 	}
-	return out, err
+	err = byIDsSQL.Query(ctx, q, nil, names(slices.Collect(maps.Keys(byID))), func(scan func(...any) error) error {
+		m, err := scanMessage(scan)
+		byID[m.ID] = m
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("messages of segments: %w", err)
+	}
+	out := map[string]*Message{}
+	for ref, id := range owner {
+		if byID[id] != nil {
+			out[ref] = byID[id]
+		}
+	}
+	return out, nil
 }
 
 // deliverPart notes that a segment arrived and tells whether all have.
@@ -98,77 +89,86 @@ func deliverPart(ctx context.Context, tx *db.Tx, ref, sms string) (whole bool, e
 	return left == 0, nil
 }
 
-var receiptSQL = typed(`UPDATE sms SET state = v.column2, delivered = v.column3, delivered_on = v.column4, reason = v.column5, error = v.column6, operator = v.column7,
-	modified_on = v.column8 FROM (VALUES `, `) AS v WHERE sms.uuid = v.column1 AND sms.state = 'success' AND NOT sms.delivered RETURNING sms.uuid`,
-	"TEXT", "TEXT", "BOOLEAN", "BIGINT", "TEXT", "TEXT", "TEXT", "BIGINT")
+// A message that was remembered must be as it was: its time of modification tells. A reason that is not given stays as it is.
+var (
+	receiptSQL = db.NewBulk(`UPDATE sms SET state = v.column2, delivered = v.column3, delivered_on = v.column4, reason = v.column5, error = v.column6, operator = v.column7,
+		modified_on = v.column8 FROM {rows} AS v WHERE sms.uuid = v.column1 AND sms.state = 'success' AND NOT sms.delivered
+		AND (v.column9 IS NULL OR sms.modified_on = v.column9) RETURNING sms.uuid`, 0,
+		"TEXT", "TEXT", "BOOLEAN", "BIGINT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT")
+	sameReceiptSQL = db.NewBulk(`UPDATE sms SET state = $1, delivered = $2, delivered_on = $3, error = $4, operator = $5, modified_on = $6,
+		reason = COALESCE(CAST($7 AS TEXT), reason) WHERE uuid {in} AND state = 'success' AND NOT delivered
+		AND (CAST($8 AS BIGINT) IS NULL OR modified_on = CAST($9 AS BIGINT)) RETURNING uuid`, 9, "TEXT")
+)
 
-var sameReceiptSQL = func() texts {
-	out := texts{}
-	for _, size := range chunkSizes {
-		out[size] = "UPDATE sms SET state = $1, delivered = $2, delivered_on = $3, reason = $4, error = $5, operator = $6, modified_on = $7 WHERE uuid IN " +
-			marksFrom(8, size) + " AND state = 'success' AND NOT delivered RETURNING uuid"
-	}
-	return out
-}()
+// change is a message that receipts changed.
+type change struct {
+	m   *Message
+	was time.Time // when it was modified before, if it was not read in this transaction
+}
 
-// verdict is what a receipt changes.
+// verdict is what a receipt changes. A delivery says nothing about the reason: it stays as it is.
 type verdict struct {
 	state                   string
 	delivered               bool
-	at, modified            int64
+	at, modified, was       int64
 	reason, error, operator string
 }
 
-// saveReceipts writes what receipts changed, and tells which messages were still open. Most of a batch say the same: these are written at once.
-func saveReceipts(ctx context.Context, tx *db.Tx, list []*Message) (map[string]bool, error) {
-	touched := make(map[string]bool, len(list))
-	same := map[verdict][]*Message{}
-	for _, m := range list {
-		v := verdict{m.State, m.Delivered, m.DeliveredOn.UnixMicro(), m.Modified.UnixMicro(), m.Reason, m.Error, m.Operator}
-		same[v] = append(same[v], m)
+func (c change) verdict() verdict {
+	m := c.m
+	v := verdict{m.State, m.Delivered, m.DeliveredOn.UnixMicro(), m.Modified.UnixMicro(), c.was.UnixMicro(), m.Reason, m.Error, m.Operator}
+	if m.Delivered {
+		v.reason = ""
 	}
-	var rest []*Message
-	for _, m := range list {
-		v := verdict{m.State, m.Delivered, m.DeliveredOn.UnixMicro(), m.Modified.UnixMicro(), m.Reason, m.Error, m.Operator}
+	return v
+}
+
+// saveReceipts writes what receipts changed, and tells which messages were still open. Most of a batch say the same: these are written at once.
+func saveReceipts(ctx context.Context, tx *db.Tx, list []change) (map[string]bool, error) {
+	touched := make(map[string]bool, len(list))
+	same := map[verdict][]change{}
+	for _, c := range list {
+		same[c.verdict()] = append(same[c.verdict()], c)
+	}
+	var rest []change
+	for _, c := range list {
+		v := c.verdict()
 		alike := same[v]
 		delete(same, v)
 		if len(alike) < 4 {
 			rest = append(rest, alike...)
 			continue
 		}
-		if err := saveAlike(ctx, tx, alike, touched); err != nil {
+		if err := saveAlike(ctx, tx, v, alike, touched); err != nil {
 			return nil, err
 		}
 	}
 	return touched, saveUnlike(ctx, tx, rest, touched)
 }
 
-func saveAlike(ctx context.Context, tx *db.Tx, list []*Message, touched map[string]bool) error {
-	m := list[0]
-	return chunks(list, func(some []*Message) error {
-		args := append(make([]any, 0, 7+len(some)), m.State, m.Delivered, db.At(m.DeliveredOn), db.Text(m.Reason), db.Text(m.Error), db.Text(m.Operator), db.At(m.Modified))
-		for _, x := range some {
-			args = append(args, x.ID)
-		}
-		if err := returned(ctx, tx, touched, sameReceiptSQL[len(some)], args...); err != nil {
-			return fmt.Errorf("save receipts: %w", err)
-		}
-		return nil
-	})
+func saveAlike(ctx context.Context, tx *db.Tx, v verdict, list []change, touched map[string]bool) error {
+	c := list[0]
+	fixed := []any{v.state, v.delivered, db.At(c.m.DeliveredOn), db.Text(v.error), db.Text(v.operator), v.modified, db.Text(v.reason), db.At(c.was), db.At(c.was)}
+	args := make([]any, len(list))
+	for i, x := range list {
+		args[i] = x.m.ID
+	}
+	if err := named(ctx, tx, sameReceiptSQL, touched, fixed, args); err != nil {
+		return fmt.Errorf("save receipts: %w", err)
+	}
+	return nil
 }
 
-func saveUnlike(ctx context.Context, tx *db.Tx, list []*Message, touched map[string]bool) error {
-	return chunks(list, func(some []*Message) error {
-		args := make([]any, 0, 8*len(some))
-		for _, m := range some {
-			args = append(args, m.ID, m.State, m.Delivered, db.At(m.DeliveredOn), db.Text(m.Reason), db.Text(m.Error), db.Text(m.Operator), db.At(m.Modified))
-		}
-		err := returned(ctx, tx, touched, receiptSQL[len(some)], args...)
-		if err != nil {
-			return fmt.Errorf("save receipts: %w", err)
-		}
-		return nil
-	})
+func saveUnlike(ctx context.Context, tx *db.Tx, list []change, touched map[string]bool) error {
+	args := make([]any, 0, 9*len(list))
+	for _, c := range list {
+		m := c.m
+		args = append(args, m.ID, m.State, m.Delivered, db.At(m.DeliveredOn), db.Text(m.Reason), db.Text(m.Error), db.Text(m.Operator), db.At(m.Modified), db.At(c.was))
+	}
+	if err := named(ctx, tx, receiptSQL, touched, nil, args); err != nil {
+		return fmt.Errorf("save receipts: %w", err)
+	}
+	return nil
 }
 
 func insertParked(ctx context.Context, tx *db.Tx, ref string, r carrier.Receipt, until time.Time) error {
@@ -195,39 +195,34 @@ type parked struct {
 	until   time.Time
 }
 
-func parkedRows(ctx context.Context, q db.Querier, query string, args ...any) ([]parked, error) {
-	rows, err := q.Query(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("kept receipts: %w", err)
-	}
-	defer rows.Close()
-	var out []parked
-	for rows.Next() {
-		var p parked
-		var r db.JSON[carrier.Receipt]
-		var until db.Time
-		if err := rows.Scan(&p.id, &p.ref, &r, &until); err != nil {
-			return nil, fmt.Errorf("kept receipts: %w", err)
-		}
-		p.receipt, p.until = r.V, until.Time
-		out = append(out, p)
-	}
-	return out, rows.Err()
+func scanParked(scan func(...any) error) (parked, error) {
+	var p parked
+	var r db.JSON[carrier.Receipt]
+	var until db.Time
+	err := scan(&p.id, &p.ref, &r, &until)
+	p.receipt, p.until = r.V, until.Time
+	return p, err
 }
+
+var takeParkedSQL = db.NewBulk("DELETE FROM sms_receipt WHERE ref {in} RETURNING uuid, ref, receipt, expires_on", 0, "TEXT")
 
 // takeParked removes and gives the receipts of these names, oldest first.
 func takeParked(ctx context.Context, tx *db.Tx, refs []string) ([]parked, error) {
 	var out []parked
-	err := inList(refs, func(marks string, args []any) error {
-		list, err := parkedRows(ctx, tx, "DELETE FROM sms_receipt WHERE ref IN "+marks+" RETURNING uuid, ref, receipt, expires_on", args...)
-		out = append(out, list...)
+	err := takeParkedSQL.Query(ctx, tx, nil, names(refs), func(scan func(...any) error) error {
+		p, err := scanParked(scan)
+		out = append(out, p)
 		return err
 	})
-	return out, err
+	if err != nil {
+		return nil, fmt.Errorf("take kept receipts: %w", err)
+	}
+	return out, nil
 }
 
 func listParked(ctx context.Context, tx *db.Tx, n int) ([]parked, error) {
-	return parkedRows(ctx, tx, "SELECT uuid, ref, receipt, expires_on FROM sms_receipt WHERE NOT unknown ORDER BY expires_on"+db.Limit(n, 0)+tx.SkipLocked())
+	rows, err := tx.Query(ctx, "SELECT uuid, ref, receipt, expires_on FROM sms_receipt WHERE NOT unknown ORDER BY expires_on"+db.Limit(n, 0)+tx.SkipLocked())
+	return db.List("kept receipts", rows, err, scanParked)
 }
 
 func removeParked(ctx context.Context, tx *db.Tx, id string) error {

@@ -18,11 +18,12 @@ func (s *Service) saveResults(ctx context.Context, tx *db.Tx, claimed []*Message
 		return nil, err
 	}
 	list := make([]*Message, len(claimed))
+	now := s.now()
 	var segments []part
 	for i, old := range claimed {
 		m := *old // this function may run again
 		list[i] = &m
-		segments = append(segments, s.apply(&m, results[m.ID])...)
+		segments = append(segments, s.apply(&m, results[m.ID], now)...)
 	}
 	if err := insertParts(ctx, tx, segments); err != nil {
 		return nil, err
@@ -58,13 +59,15 @@ func (s *Service) saveResults(ctx context.Context, tx *db.Tx, claimed []*Message
 	if err := s.noteContacts(ctx, tx, sent); err != nil {
 		return nil, err
 	}
-	tx.After(func() { s.stats.Sent.Add(int64(len(sent))) })
+	tx.After(func() {
+		s.stats.Sent.Add(int64(len(sent)))
+		s.sent.put(sent)
+	})
 	return due, s.unpark(ctx, tx, sent, segments)
 }
 
 // apply changes a message by its result and gives its segments when there are several.
-func (s *Service) apply(m *Message, r result) []part {
-	now := s.now()
+func (s *Service) apply(m *Message, r result, now time.Time) []part {
 	m.Modified = now
 	switch {
 	case r.wait > 0 || r.Err == carrier.ErrBehind:

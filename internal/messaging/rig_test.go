@@ -78,7 +78,10 @@ type options struct {
 	quiet  bool // nothing runs
 	links  func(s *messaging.Service, box *sandbox.Carrier) []messaging.Link
 	now    func() time.Time
-	keep   *rig // the database, account and node of a rig that was stopped
+	keep   *rig // the database and account of another rig
+	node   string
+	fence  func(context.Context, *db.Tx) error
+	holds  func() bool
 }
 
 func build(t testing.TB, d *db.DB, o options) *rig {
@@ -86,17 +89,20 @@ func build(t testing.TB, d *db.DB, o options) *rig {
 	if o.credit == "" {
 		o.credit = "1000"
 	}
+	if o.node == "" {
+		o.node = "n"
+	}
 	r := &rig{t: t, d: d, calls: &recorder{}}
 	logger := slog.New(slog.DiscardHandler)
 	r.log = event.NewLog(event.Config{DB: d, Now: o.now})
-	r.jobs = jobs.NewRunner(jobs.Config{DB: d, Node: "n", Now: o.now})
+	r.jobs = jobs.NewRunner(jobs.Config{DB: d, Node: o.node, Now: o.now})
 	var err error
 	if r.acc, err = account.New(account.Config{DB: d, Logger: logger, Domain: "sip.example.org", Sandbox: true, Now: o.now}); err != nil {
 		t.Fatal(err)
 	}
 	r.billing = billing.New(billing.Config{DB: d, Events: r.log, Jobs: r.jobs, Accounts: r.acc, OpeningCredit: money.MustParse(o.credit), Now: o.now})
 	r.numbers = number.New(number.Config{DB: d, Events: r.log, Jobs: r.jobs, Billing: r.billing, Accounts: r.acc, Now: o.now})
-	r.sms = messaging.New(messaging.Config{DB: d, Events: r.log, Jobs: r.jobs, Accounts: r.acc, Billing: r.billing, Numbers: r.numbers, Callbacks: r.calls, Node: "n", Sandbox: true, Now: o.now})
+	r.sms = messaging.New(messaging.Config{DB: d, Events: r.log, Jobs: r.jobs, Accounts: r.acc, Billing: r.billing, Numbers: r.numbers, Callbacks: r.calls, Node: o.node, Fence: o.fence, Holds: o.holds, Sandbox: true, Now: o.now})
 	box := sandbox.New(sandbox.Config{DB: d, Jobs: r.jobs, Sink: r.sms, Host: r.sms, Now: o.now})
 	if o.links != nil {
 		r.sms.Attach(o.links(r.sms, box)...)

@@ -36,6 +36,21 @@ type Request struct {
 	MaxPrice    *money.Amount
 	Smart       bool // replace look-alikes
 	Meta        json.RawMessage
+	// Answer makes ready what is kept with the message for a retry of the request: what it gives runs in the transaction that accepts the message. It
+	// reads with the context that it gets. nil: nothing is kept.
+	Answer func(ctx context.Context, m *Message) (keep func(*db.Tx), err error)
+}
+
+// keep keeps the answer in the transaction that accepts the message.
+func (r *Request) keep(ctx context.Context, tx *db.Tx, m *Message) error {
+	if r.Answer == nil {
+		return nil
+	}
+	keep, err := r.Answer(db.Join(ctx, tx), m)
+	if err == nil {
+		keep(tx)
+	}
+	return err
 }
 
 // senderFacts is what sending from a number needs to know. It is kept as long as the lease is not modified, at most factsFor.
@@ -47,6 +62,7 @@ type senderFacts struct {
 	active   bool   // the campaign
 	words    CampaignDetails
 	context  json.RawMessage
+	key      string // of context
 }
 
 // needsCampaign tells US and Canada local numbers.
@@ -81,10 +97,11 @@ func (s *Service) Send(ctx context.Context, r Request) (*Message, error) {
 		} else {
 			m, err = s.acceptPooled(ctx, tx, d)
 		}
-		if err == nil {
-			tx.After(s.nudge)
+		if err != nil {
+			return err
 		}
-		return err
+		tx.After(s.nudge)
+		return d.keep(ctx, tx, m)
 	})
 	if err != nil {
 		return nil, err
@@ -217,6 +234,7 @@ func (s *Service) factsOf(ctx context.Context, q db.Querier, l number.Lease) (*s
 			f.campaign, f.active, f.words = c.CampaignID, c.Active(), c.Details
 		}
 		f.context, err = s.snapshot(ctx, q, f)
+		f.key = contextID(f.context)
 		return f, err
 	})
 }
@@ -276,7 +294,7 @@ func (s *Service) newMessage(ctx context.Context, d *draft, f *senderFacts, to s
 	return &Message{
 		ID: ident.New(), Account: d.Account, Type: Outbound, State: Created, From: from, To: to, Text: d.Text, Thread: e164.Thread(from, to), CallbackURL: d.CallbackURL,
 		Profile: f.sub.Profile, Campaign: f.campaign, CreatedBy: d.User, Created: d.now, Modified: d.now, Encoding: string(d.analysis.Encoding), Segments: d.analysis.Segments,
-		Price: price, Country: countryOf(to, f.lease.TN), Meta: d.Meta, Context: f.context, Due: d.now, Expires: d.now.Add(wait),
+		Price: price, Country: countryOf(to, f.lease.TN), Meta: d.Meta, Context: f.context, ContextID: f.key, Due: d.now, Expires: d.now.Add(wait),
 	}, nil
 }
 
@@ -348,7 +366,7 @@ func (s *Service) enqueue(ctx context.Context, tx *db.Tx, list []*Message) error
 	if slices.Contains(granted, false) {
 		return fault.New(fault.SMSBalance)
 	}
-	if err := insertMessages(ctx, tx, list); err != nil {
+	if err := s.insertMessages(ctx, tx, list); err != nil {
 		return err
 	}
 	for _, m := range list {
@@ -381,7 +399,7 @@ func (s *Service) acceptPooled(ctx context.Context, tx *db.Tx, d *draft) (*Messa
 	}
 	if f == nil {
 		req.State, req.Error, req.Reason = Failed, "no_sender", errorTitles["no_sender"]
-		if err := insertMessages(ctx, tx, []*Message{req}); err != nil {
+		if err := s.insertMessages(ctx, tx, []*Message{req}); err != nil {
 			return nil, err
 		}
 		return &answer, s.announce(ctx, tx, req, nil, "sms_send_fails")
@@ -396,8 +414,8 @@ func (s *Service) acceptPooled(ctx context.Context, tx *db.Tx, d *draft) (*Messa
 	if err := s.mayQueue(ctx, tx, d, m.Price, 1); err != nil {
 		return nil, err
 	}
-	m.Parent, req.From, req.Thread, req.Campaign, req.Context, req.Country = req.ID, m.From, m.Thread, m.Campaign, m.Context, m.Country
-	if err := insertMessages(ctx, tx, []*Message{req}); err != nil {
+	m.Parent, req.From, req.Thread, req.Campaign, req.Context, req.ContextID, req.Country = req.ID, m.From, m.Thread, m.Campaign, m.Context, m.ContextID, m.Country
+	if err := s.insertMessages(ctx, tx, []*Message{req}); err != nil {
 		return nil, err
 	}
 	answer.Thread = m.Thread
@@ -444,7 +462,7 @@ func (s *Service) acceptBulk(ctx context.Context, tx *db.Tx, d *draft) (*Message
 	if err := s.mayQueue(ctx, tx, d, sum, int64(len(items))); err != nil {
 		return nil, err
 	}
-	if err := insertMessages(ctx, tx, []*Message{req}); err != nil {
+	if err := s.insertMessages(ctx, tx, []*Message{req}); err != nil {
 		return nil, err
 	}
 	if err := s.emit(ctx, tx, req, nil); err != nil {

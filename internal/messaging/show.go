@@ -45,6 +45,9 @@ func (s *Service) renderAll(ctx context.Context, list []*Message) ([]json.RawMes
 			around.counters = &c
 		}
 		if child := made[m.ID]; child != nil && m.State == Success {
+			if err := s.fillContext(ctx, q, child); err != nil {
+				return nil, err
+			}
 			around.child = renderMessage(child, surroundings{account: around.account, wire: true})
 		}
 		out = append(out, renderMessage(m, around))

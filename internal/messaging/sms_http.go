@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/e164"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/gsm"
@@ -22,8 +23,9 @@ func (s *Service) smsRoutes(a *httpapi.API) {
 		return httpapi.Op{ID: id, Method: method, Path: path, Tag: "SMS", Summary: summary, Auth: httpapi.User, Scope: "messaging", Aliases: aliases}
 	}
 	read := func(o httpapi.Op) httpapi.Op { o.Scope = "messaging:read"; return o }
-	httpapi.Handle(a, op("SendSMS", "POST", "/rest/sms", "Send a message, or one to each of many"), s.httpSend)
-	httpapi.Handle(a, op("SendSMSO", "POST", "/rest/sms/o", "Send a message (older path)"), s.httpSend)
+	keeps := func(o httpapi.Op) httpapi.Op { o.Keeps = true; return o }
+	httpapi.Handle(a, keeps(op("SendSMS", "POST", "/rest/sms", "Send a message, or one to each of many")), s.httpSend)
+	httpapi.Handle(a, keeps(op("SendSMSO", "POST", "/rest/sms/o", "Send a message (older path)")), s.httpSend)
 	httpapi.Handle(a, read(op("PreviewSMS", "POST", "/rest/sms/preview", "What sending would do and cost")), s.httpPreview)
 	httpapi.Handle(a, op("GetSMSByUUID", "GET", "/rest/sms/outbound/{uuid}", "An outbound message or request", "/rest/sms/o/{uuid}"), s.httpOutbound)
 	httpapi.Handle(a, op("CancelSMS", "DELETE", "/rest/sms/outbound/{uuid}", "Cancel what still waits", "/rest/sms/o/{uuid}"), s.httpCancel)
@@ -127,6 +129,9 @@ type smsBody json.RawMessage
 // MarshalJSON gives the entity.
 func (b smsBody) MarshalJSON() ([]byte, error) { return json.RawMessage(b).MarshalJSON() }
 
+// Rendered gives it as it goes out.
+func (b smsBody) Rendered() []byte { return b }
+
 // Schema describes the entity to the OpenAPI document.
 func (smsBody) Schema(r huma.Registry) *huma.Schema {
 	return r.Schema(reflect.TypeFor[Sms](), true, "Sms")
@@ -145,11 +150,30 @@ func (s *Service) httpSend(ctx context.Context, in *smsNew) (smsBody, error) {
 	if err != nil {
 		return nil, err
 	}
+	if httpapi.Keyed(ctx) {
+		r.Answer = func(reads context.Context, m *Message) (func(*db.Tx), error) {
+			accepted(ctx, m)
+			shown, err := s.show(reads, m, nil)
+			if err != nil {
+				return nil, err
+			}
+			answer, err := httpapi.Prepare(ctx, shown)
+			return answer.In, err
+		}
+	}
 	m, err := s.Send(ctx, r)
-	if err == nil && m.Type == Requests {
+	if err != nil || httpapi.Keyed(ctx) {
+		return nil, err // the answer that was kept goes out
+	}
+	accepted(ctx, m)
+	return s.show(ctx, m, nil)
+}
+
+// accepted tells of a request that stands for others by its status.
+func accepted(ctx context.Context, m *Message) {
+	if m.Type == Requests {
 		httpapi.SetStatus(ctx, http.StatusCreated)
 	}
-	return s.show(ctx, m, err)
 }
 
 type smsKey struct {

@@ -2,6 +2,7 @@ package messaging
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/e164"
+	"github.com/opentact/opentact/internal/failpoint"
 	"github.com/opentact/opentact/internal/gsm"
 	"github.com/opentact/opentact/internal/messaging/carrier"
 )
@@ -17,17 +19,28 @@ import (
 // parallelThreads bounds the threads of one batch that a driver without batches gets at once.
 const parallelThreads = 64
 
-// nudge tells the submitters of new work.
+// nudge tells the submitters that something waits in the table.
 func (s *Service) nudge() {
+	s.queuedAt.Store(s.now().UnixNano())
+	s.wantClaim.Store(true)
+	s.wakeOne()
+}
+
+// wakeOne lets a submitter look for work.
+func (s *Service) wakeOne() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Run hands due messages to carriers until ctx ends; a batch in hand is finished first. The links' drivers are run by their owner.
+// Run hands due messages to carriers until ctx ends; a batch in hand is finished first, what has no carrier yet is put back. The links' drivers are run by
+// their owner.
 func (s *Service) Run(ctx context.Context, ready func()) error {
-	if err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return takeBack(ctx, tx, s.node, s.now()) }); err != nil {
+	back := func(ctx context.Context) error {
+		return s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return s.TakeBack(ctx, tx, s.node) })
+	}
+	if err := back(ctx); err != nil {
 		return err
 	}
 	var wg sync.WaitGroup
@@ -35,9 +48,16 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 		wg.Go(func() { s.submitter(ctx) })
 	}
 	wg.Go(func() { s.sweeper(ctx) })
+	s.ready.setOpen()
 	ready()
 	wg.Wait()
-	return nil
+	s.ready.close()
+	return back(context.WithoutCancel(ctx))
+}
+
+// TakeBack makes due what a node had in hand when it ended; whoever declares a node dead calls it in the same transaction.
+func (s *Service) TakeBack(ctx context.Context, tx *db.Tx, node string) error {
+	return takeBack(ctx, tx, node, s.now())
 }
 
 // submitter claims and hands over, batch by batch: one for each nudge, and for each message that it put off when its time has come.
@@ -51,6 +71,7 @@ func (s *Service) submitter(ctx context.Context) {
 			return
 		case <-s.wake:
 		case <-timer.C:
+			s.wantClaim.Store(true)
 		}
 		if err := s.round(ctx, &later); err != nil {
 			s.log.Warn("hand over messages", "error", err)
@@ -85,22 +106,44 @@ func (d *dueTimes) pause(now time.Time) time.Duration {
 	return min(at.Sub(now), pollEvery)
 }
 
-// round claims a batch, hands it over and saves what came of it. Submitters claim one after the other: two would wait for each other in the database.
+// round takes a batch, hands it over and saves what came of it: messages that were in hand from the start, else claimed ones. Submitters claim one after the
+// other: two would wait for each other in the database.
 func (s *Service) round(ctx context.Context, later *dueTimes) error {
-	list, err := s.claimNext(ctx)
-	if err != nil || len(list) == 0 {
-		return err
+	list, more := s.ready.take(batch, s.now())
+	if more || len(list) > 0 && s.wantClaim.Load() {
+		s.wakeOne() // for another submitter
 	}
-	if len(list) == batch {
-		s.nudge()
+	if len(list) == 0 {
+		if !s.wantClaim.Swap(false) {
+			return nil
+		}
+		var err error
+		if list, err = s.claimNext(ctx); err != nil || len(list) == 0 {
+			return err
+		}
+		s.queuedAt.Store(s.now().UnixNano())
+		if len(list) == batch {
+			s.nudge()
+		}
 	}
 	slices.SortFunc(list, func(a, b *Message) int { return strings.Compare(a.ID, b.ID) })
 	// What is in hand is finished also while the server stops: a carrier may have it already.
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTimeout)
 	defer cancel()
+	failpoint.Hit("messaging.claimed")
+	if !s.holds() {
+		return errLost
+	}
 	results := s.handOver(work, list)
+	failpoint.Hit("messaging.submitted")
+	// A carrier that took all the time must not cost the others of the batch their results: they would be handed over again.
+	save, stop := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+	defer stop()
 	var due []time.Time
-	if err := s.db.Update(work, func(ctx context.Context, tx *db.Tx) (err error) {
+	if err := s.db.Update(save, func(ctx context.Context, tx *db.Tx) (err error) {
+		if err := s.fence(ctx, tx); err != nil {
+			return err
+		}
 		due, err = s.saveResults(ctx, tx, list, results)
 		return err
 	}); err != nil {
@@ -109,8 +152,19 @@ func (s *Service) round(ctx context.Context, later *dueTimes) error {
 	for _, at := range due {
 		later.add(at)
 	}
-	s.nudge() // what waited behind these in their threads
+	if len(due) > 0 || s.now().Sub(time.Unix(0, s.queuedAt.Load())) < backlogFor {
+		s.nudgeAgain() // what waited behind these in their threads
+	}
 	return nil
+}
+
+// errLost says that this node may have lost what it had in hand: whoever has it now hands it over.
+var errLost = errors.New("this node may have lost its leases")
+
+// nudgeAgain is nudge by a submitter, which queues nothing itself.
+func (s *Service) nudgeAgain() {
+	s.wantClaim.Store(true)
+	s.wakeOne()
 }
 
 // claimNext claims a batch. Once in a while it looks at the whole queue; else only from where the last look found its oldest message, or from shortly
@@ -125,6 +179,9 @@ func (s *Service) claimNext(ctx context.Context) (list []*Message, err error) {
 	}
 	var oldest string
 	err = s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		if err := s.fence(ctx, tx); err != nil {
+			return err
+		}
 		if list, err = claim(ctx, tx, s.node, floor, s.now(), batch); err != nil {
 			return err
 		}
@@ -155,13 +212,19 @@ func (s *Service) handOver(ctx context.Context, list []*Message) map[string]resu
 	out := make(map[string]result, len(list))
 	blocked := map[string]bool{} // threads whose message was put off
 	byLink := map[int][]*Message{}
+	ways := map[string]int{} // links of threads: two links would not keep their order
 	now := s.now()
 	for _, m := range list {
 		i, r, ok := s.route(m, blocked, now)
+		if first, known := ways[m.Thread]; ok && known && first != i {
+			blocked[m.Thread] = true
+			r, ok = result{wait: time.Millisecond}, false
+		}
 		if !ok {
 			out[m.ID] = r
 			continue
 		}
+		ways[m.Thread] = i
 		byLink[i] = append(byLink[i], m)
 	}
 	for i, mine := range byLink {

@@ -117,7 +117,8 @@ type surroundings struct {
 
 // renderMessage writes the Sms entity.
 func renderMessage(m *Message, s surroundings) json.RawMessage {
-	o := &object{b: make([]byte, 0, 2048)}
+	size := 1536 + len(m.Text) + len(m.Context) + len(m.Meta) + len(s.account) + len(s.createdBy) + len(s.profile) + len(s.child)
+	o := &object{b: make([]byte, 0, size)}
 	o.text("uuid", m.ID)
 	o.text("type", m.Type)
 	o.text("state", m.State)

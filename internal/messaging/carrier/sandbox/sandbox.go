@@ -24,9 +24,9 @@ const (
 	parallel     = 64 // number pairs of one job at once
 )
 
-// Host tells whether a number is leased on this platform.
+// Host tells which numbers are leased on this platform.
 type Host interface {
-	Hosts(ctx context.Context, tn string) (bool, error)
+	Hosts(ctx context.Context, tns []string) (map[string]bool, error)
 }
 
 // Config is what a Carrier needs.
@@ -87,6 +87,7 @@ func (c *Carrier) Submit(ctx context.Context, m carrier.Message) (carrier.Submit
 func (c *Carrier) SubmitAll(ctx context.Context, list []carrier.Message) []carrier.Result {
 	out := make([]carrier.Result, len(list))
 	now := c.now()
+	hosted := c.hosted(ctx, list)
 	blocked := map[string]bool{}
 	var w work
 	var early []carrier.Receipt
@@ -103,7 +104,7 @@ func (c *Carrier) SubmitAll(ctx context.Context, list []carrier.Message) []carri
 		}
 		if !magic {
 			b = ordinary
-			if c.hosted(ctx, m.To) {
+			if hosted[m.To] {
 				w.Inbound = append(w.Inbound, c.inbound(m, m.From, m.To, m.Text))
 			}
 		}
@@ -156,15 +157,22 @@ func (c *Carrier) refuse(m carrier.Message, b behaviour) error {
 	return &carrier.Refusal{Kind: carrier.Temporary, Reason: "Throttled by the sandbox"}
 }
 
-func (c *Carrier) hosted(ctx context.Context, to string) bool {
-	if c.host == nil {
-		return false
+// hosted gives the recipients that are numbers of this platform.
+func (c *Carrier) hosted(ctx context.Context, list []carrier.Message) map[string]bool {
+	var ask []string
+	for _, m := range list {
+		if _, magic := numbers[m.To]; !magic {
+			ask = append(ask, m.To)
+		}
 	}
-	yes, err := c.host.Hosts(ctx, to)
+	if c.host == nil || len(ask) == 0 {
+		return nil
+	}
+	out, err := c.host.Hosts(ctx, ask)
 	if err != nil {
-		c.log.Warn("who has the number", "error", err)
+		c.log.Warn("who has the numbers", "error", err)
 	}
-	return yes
+	return out
 }
 
 // submitted names a message and its segments after its uuid: 22 characters, as carriers like them.
