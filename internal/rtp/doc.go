@@ -1,7 +1,7 @@
 // Package rtp moves the audio of one call leg (RFC 3550, RFC 3551, RFC 4733).
 //
 // A Stream (stream.go) owns the UDP ports of a leg, which Ports (ports.go) hands
-// out, and is driven by the one Clock (clock.go) that paces all streams. Connect
+// out and, where legs come and go quickly, uses again with their sockets, and is driven by the one Clock (clock.go) that paces all streams. Connect
 // (bridge.go) joins two streams so that packets go straight through. Pipe
 // (pipe.go) carries frames from one place to another.
 //

@@ -28,6 +28,13 @@ const (
 	reportInterval = 5 * time.Second // RFC 3550 §6.2
 	bridgeSilence  = time.Second     // a relayed leg that is silent this long gets comfort silence
 	bindAttempts   = 64              // ports tried before giving up when others hold them
-	clockMaxLate   = 200 * time.Millisecond
-	joinChoice     = 4 // slots from which a joining stream takes the emptiest
+
+	minIdle   = 64                     // pairs of sockets that ended: from so many on, the oldest are used again
+	maxIdle   = 1024                   // beyond it they are closed
+	restFor   = 500 * time.Millisecond // what still comes for an old call shall not reach a new one
+	idleFor   = 3 * time.Second        // then they are closed
+	lateLimit = 8                      // datagrams that came meanwhile: with more, somebody still sends there
+
+	clockMaxLate = 200 * time.Millisecond
+	joinChoice   = 4 // slots from which a joining stream takes the emptiest
 )

@@ -223,3 +223,28 @@ func recvFrom(fd int32, b []byte) (int, netip.AddrPort, syscall.Errno) {
 	}
 	return int(n), netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), port), 0
 }
+
+// canDrain tells that quiet works here.
+const canDrain = true
+
+// quiet readies a socket for another leg: what came for the last one is thrown away. false when so much came that somebody still sends.
+func quiet(conn *net.UDPConn) bool {
+	if conn.SetReadDeadline(time.Time{}) != nil {
+		return false
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var few bool
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		for range lateLimit {
+			if _, _, errno := recvFrom(int32(fd), b[:]); errno == syscall.EAGAIN {
+				few = true
+				return
+			}
+		}
+	})
+	return err == nil && few
+}

@@ -23,3 +23,8 @@ func (p *Poller) Run(ctx context.Context) error {
 func (p *Poller) Add(conn *net.UDPConn, receive Receive) (func(), error) {
 	return p.goroutines.Add(conn, receive)
 }
+
+// canDrain tells that quiet works here.
+const canDrain = false
+
+func quiet(*net.UDPConn) bool { return false }

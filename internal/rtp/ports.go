@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // ErrNoPorts is returned when every port of the range is in use.
@@ -21,6 +22,17 @@ type Ports struct {
 	free []uint16 // ring of even ports
 	head int      // the longest free
 	n    int      // how many are free
+	idle []*idle  // bound pairs without a leg, the longest idle first; at most maxIdle
+	due  bool     // sweep will run
+}
+
+// idle is the two sockets of a leg that ended. Where legs come and go quickly they are worth keeping: binding costs more than most of
+// what a short call does.
+type idle struct {
+	rtp, rtcp *net.UDPConn
+	port      uint16
+	ip        netip.Addr
+	since     time.Time
 }
 
 // NewPorts covers low..high; 0..0 lets the kernel choose any two neighbours.
@@ -44,7 +56,7 @@ func NewPorts(low, high int) (*Ports, error) {
 func (p *Ports) Free() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.n
+	return p.n + len(p.idle)
 }
 
 func (p *Ports) take() (uint16, bool) {
@@ -78,6 +90,7 @@ type Pair struct {
 
 	ports *Ports
 	port  uint16
+	ip    netip.Addr
 	once  sync.Once
 }
 
@@ -85,6 +98,9 @@ type Pair struct {
 func (p *Ports) Open(ip netip.Addr) (*Pair, error) {
 	var last error
 	for range bindAttempts {
+		if pair := p.again(ip); pair != nil {
+			return pair, nil
+		}
 		port, ok := p.take()
 		if !ok {
 			if last != nil {
@@ -94,7 +110,7 @@ func (p *Ports) Open(ip netip.Addr) (*Pair, error) {
 		}
 		pair, err := bind(ip, port)
 		if err == nil {
-			pair.ports, pair.port = p, port
+			pair.ports, pair.port, pair.ip = p, port, ip
 			return pair, nil
 		}
 		// Another program has it: to the end of the queue.
@@ -123,11 +139,96 @@ func bind(ip netip.Addr, port uint16) (*Pair, error) {
 	return &Pair{RTP: first, RTCP: second}, nil
 }
 
-// Close closes both sockets and gives the ports back; more calls do nothing.
+// again gives idle sockets to a new leg, when there are so many that the oldest have rested, or when there are no other ports. nil: none.
+func (p *Ports) again(ip netip.Addr) *Pair {
+	for {
+		old, drop := p.takeIdle(ip, time.Now())
+		if old == nil {
+			return nil
+		}
+		if !drop && quiet(old.rtp) && quiet(old.rtcp) {
+			return &Pair{RTP: old.rtp, RTCP: old.rtcp, ports: p, port: old.port, ip: old.ip}
+		}
+		p.discard(old) // somebody still sends there, or it is of another address
+	}
+}
+
+func (p *Ports) takeIdle(ip netip.Addr, now time.Time) (old *idle, drop bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return nil, false
+	}
+	rested := len(p.idle) >= minIdle && now.Sub(p.idle[0].since) >= restFor
+	if !rested && (p.ephemeral || p.n > 0) {
+		return nil, false
+	}
+	old = p.idle[0]
+	p.idle[0] = nil
+	p.idle = p.idle[1:]
+	return old, old.ip != ip
+}
+
+// keep takes the sockets of a leg that ended; false when there are enough of them.
+func (p *Ports) keep(i *idle) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !canDrain || len(p.idle) >= maxIdle {
+		return false
+	}
+	p.idle = append(p.idle, i)
+	if !p.due {
+		p.due = true
+		time.AfterFunc(idleFor, p.sweep)
+	}
+	return true
+}
+
+// sweep closes what nobody wanted for a while.
+func (p *Ports) sweep() {
+	now := time.Now()
+	p.mu.Lock()
+	n := 0
+	for n < len(p.idle) && now.Sub(p.idle[n].since) >= idleFor {
+		n++
+	}
+	old := p.idle[:n:n]
+	p.idle = p.idle[n:]
+	if p.due = len(p.idle) > 0; p.due {
+		time.AfterFunc(idleFor-now.Sub(p.idle[0].since), p.sweep)
+	} else {
+		p.idle = nil
+	}
+	p.mu.Unlock()
+	for _, i := range old {
+		p.discard(i)
+	}
+}
+
+// CloseIdle closes the sockets that wait for another leg; without it that happens after some seconds.
+func (p *Ports) CloseIdle() {
+	p.mu.Lock()
+	all := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, i := range all {
+		p.discard(i)
+	}
+}
+
+// discard closes sockets and gives their ports back.
+func (p *Ports) discard(i *idle) {
+	_ = i.rtp.Close()
+	_ = i.rtcp.Close()
+	p.release(i.port)
+}
+
+// Close ends the use of both sockets and gives the ports back; more calls do nothing.
 func (p *Pair) Close() {
 	p.once.Do(func() {
-		_ = p.RTP.Close()
-		_ = p.RTCP.Close()
-		p.ports.release(p.port)
+		i := &idle{p.RTP, p.RTCP, p.port, p.ip, time.Now()}
+		if !p.ports.keep(i) {
+			p.ports.discard(i)
+		}
 	})
 }

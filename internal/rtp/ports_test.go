@@ -108,3 +108,84 @@ func TestRangeWithoutAPairIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Sockets of calls that follow each other closely are bound once; what came late for an old call does not reach a new one.
+func TestSocketsAreUsedAgainOnceTheyRested(t *testing.T) {
+	if !canDrain {
+		return
+	}
+	ports, err := NewPorts(0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pairs []*Pair
+	for range minIdle {
+		pair, err := ports.Open(loopback)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pairs = append(pairs, pair)
+	}
+	first, noisy := pairs[0].RTP.LocalAddr().(*net.UDPAddr), pairs[1].RTCP.LocalAddr().(*net.UDPAddr)
+	for _, pair := range pairs {
+		pair.Close()
+	}
+	if fresh := mustOpen(t, ports); portOf(fresh.RTP) == first.Port {
+		t.Error("a port was used again at once")
+	}
+	from, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	for range lateLimit {
+		if _, err := from.WriteToUDP([]byte("late"), noisy); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := from.WriteToUDP([]byte("late"), first); err != nil {
+		t.Fatal(err)
+	}
+	ports.mu.Lock()
+	for _, i := range ports.idle { // as if the time had passed
+		i.since = i.since.Add(-restFor)
+	}
+	ports.mu.Unlock()
+	again := mustOpen(t, ports)
+	if portOf(again.RTP) != first.Port {
+		t.Errorf("got %d, want %d", portOf(again.RTP), first.Port)
+	}
+	if _, err := from.WriteToUDP([]byte("new"), first); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 10)
+	if n, _, err := again.RTP.ReadFromUDP(buf); err != nil || string(buf[:n]) != "new" {
+		t.Errorf("read %q, %v", buf[:n], err)
+	}
+	before := ports.Free()
+	extra, err := ports.Open(loopback) // fewer than minIdle are left
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ports.Free() != before {
+		t.Errorf("%d idle pairs after a fresh one, %d before", ports.Free(), before)
+	}
+	extra.Close()
+	pair, err := ports.Open(loopback) // as many again: the oldest is the one that somebody still sends to
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pair.Close()
+	if portOf(pair.RTCP) == noisy.Port {
+		t.Error("a pair that somebody sends to was used again")
+	}
+	ports.mu.Lock()
+	for _, i := range ports.idle {
+		i.since = i.since.Add(-idleFor)
+	}
+	ports.mu.Unlock()
+	ports.sweep()
+	if n := ports.Free(); n != 0 {
+		t.Errorf("%d pairs stay open", n)
+	}
+}

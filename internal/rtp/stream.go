@@ -110,6 +110,7 @@ type Stream struct {
 
 	rtcpFrom        netip.AddrPort
 	nextReport      time.Duration
+	reported        bool          // a report was sent
 	armed           time.Duration // from when silence is counted
 	silenceTold     bool
 	refused         uint64
@@ -348,7 +349,7 @@ func (s *Stream) Remote() netip.AddrPort {
 	return s.peerAddr()
 }
 
-// Close ends the stream, says goodbye (RFC 3550 §6.6), waits for its readers and
+// Close ends the stream, says goodbye if it ever sent something (RFC 3550 §6.3.7), waits for its readers and
 // callbacks, none of which runs afterwards, and gives the ports back. What is playing ends with ErrClosed. More calls do
 // nothing; none may come from a callback of this stream.
 func (s *Stream) Close() {
@@ -359,7 +360,7 @@ func (s *Stream) shut() {
 	s.mu.Lock()
 	var bye []byte
 	to, shared := s.reportAddr()
-	if s.started {
+	if s.out.packets > 0 || s.reported { // who never sent anything must not say goodbye
 		bye = s.report(s.clock.Now(), true)
 	}
 	s.closed = true

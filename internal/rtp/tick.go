@@ -279,6 +279,7 @@ func (s *Stream) reportTurn(t *turn) {
 		s.nextReport = t.at + s.reportDelay()
 		if t.reportTo, t.shared = s.reportAddr(); t.reportTo.IsValid() {
 			t.report = s.report(t.at, false)
+			s.reported = true
 		}
 	}
 	if !s.params.RecvEnabled || s.silenceTold || s.cfg.OnSilence == nil {

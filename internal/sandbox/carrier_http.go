@@ -22,7 +22,8 @@ func op(id, method, path, summary string) httpapi.Op {
 	if path == "/sms" {
 		scope = "messaging"
 	}
-	return httpapi.Op{ID: id, Method: method, Path: base + path, Tag: "Sandbox", Summary: summary, Auth: httpapi.User, Scope: scope}
+	// A simulated call dies with the server, so a retry after a crash may make it anew. A simulated message is but rows.
+	return httpapi.Op{ID: id, Method: method, Path: base + path, Tag: "Sandbox", Summary: summary, Auth: httpapi.User, Scope: scope, Live: path == "/call"}
 }
 
 func created(o httpapi.Op) httpapi.Op {

@@ -25,7 +25,7 @@ func (ep *Endpoint) newCall(sh *shard, m *message, tx *serverTx) *Dialog {
 	tx.mu.Unlock()
 	ep.live.Add(1)
 	sh.addDialog(d)
-	tx.reply(reply{status: 100})
+	sh.wheel.set(&tx.resend, min(tryingAfter, ep.cfg.T1/2), tx.trying)
 	sh.wheel.set(&d.ring, maxRinging, func() {
 		d.mu.Lock()
 		if d.state == stateTrying || d.state == stateEarly {

@@ -24,8 +24,9 @@ const (
 	wheelSlots       = 1024
 	answererPatience = 10 * time.Second // how long the owner may think about a re-offer
 
-	maxRinging       = 10 * time.Minute // inbound calls whose owner never decides, and peers that go silent after a 1xx
-	provisionalAgain = time.Minute      // keeps proxies on the way from giving up (RFC 3261 §13.3.1.1)
+	maxRinging       = 10 * time.Minute       // inbound calls whose owner never decides, and peers that go silent after a 1xx
+	tryingAfter      = 100 * time.Millisecond // an INVITE that nobody answered so far gets 100; RFC 3261 §17.2.1 wants it within 200 ms
+	provisionalAgain = time.Minute            // keeps proxies on the way from giving up (RFC 3261 §13.3.1.1)
 
 	defaultT1 = 500 * time.Millisecond // RFC 3261 Table 4
 	defaultT2 = 4 * time.Second

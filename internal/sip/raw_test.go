@@ -129,15 +129,29 @@ func TestHangupBeforeTheAckWaitsForIt(t *testing.T) {
 	b.idle(t)
 }
 
+func TestAnswerAtOnceNeedsNoTrying(t *testing.T) {
+	t.Parallel()
+	b := newPhone(t)
+	peer := newRawPeer(t, b.addr())
+	peer.send(rawInvite)
+	in := b.incoming(t)
+	if err := in.Ring(context.Background(), 180, nil); err != nil {
+		t.Fatal(err)
+	}
+	if m := peer.read(); m.status != 180 {
+		t.Errorf("the first answer is %d", m.status)
+	}
+}
+
 func TestRetransmittedInviteStartsOneCall(t *testing.T) {
 	t.Parallel()
 	b := newPhone(t)
 	peer := newRawPeer(t, b.addr())
-	for range 3 {
-		peer.send(rawInvite)
-	}
+	peer.send(rawInvite)
 	in := b.incoming(t)
-	for range 3 {
+	peer.status(100) // nobody decides for a while
+	for range 2 {
+		peer.send(rawInvite)
 		peer.status(100)
 	}
 	// The same request over another path is refused, RFC 3261 §8.2.2.2.

@@ -76,10 +76,12 @@ func (tx *serverTx) remove() {
 func (tx *serverTx) repeated() {
 	tx.sh.ep.count.retransmitsIn.Add(1)
 	tx.mu.Lock()
-	answer := tx.answer
+	answer, waiting := tx.answer, tx.invite && tx.status == 0
 	tx.mu.Unlock()
 	if answer != nil {
 		tx.flow.send(answer)
+	} else if waiting {
+		tx.trying()
 	}
 }
 
@@ -90,11 +92,28 @@ func (tx *serverTx) reply(r reply) {
 		tx.mu.Unlock()
 		return
 	}
+	if tx.status == 0 {
+		tx.sh.wheel.stop(&tx.resend) // no 100 is needed any more
+	}
 	data := r.bytes(tx.req, tx.sh.ep.cfg.UserAgent)
 	tx.answer, tx.status = data, r.status
 	if r.status >= 200 {
 		tx.finish()
 	}
+	tx.mu.Unlock()
+	tx.flow.send(data)
+}
+
+// trying sends 100 to an INVITE that nobody has answered yet (RFC 3261 §17.2.1); most are answered before.
+func (tx *serverTx) trying() {
+	tx.mu.Lock()
+	if tx.req == nil || tx.status != 0 {
+		tx.mu.Unlock()
+		return
+	}
+	r := reply{status: 100}
+	data := r.bytes(tx.req, tx.sh.ep.cfg.UserAgent)
+	tx.answer, tx.status = data, r.status
 	tx.mu.Unlock()
 	tx.flow.send(data)
 }

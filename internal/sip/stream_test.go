@@ -33,14 +33,20 @@ func TestStreamMessagesMayComeInPieces(t *testing.T) {
 	if pong, err := in.ReadString('\n'); pong != "\r\n" {
 		t.Fatalf("%q %v", pong, err)
 	}
-	for _, want := range []string{"INVITE", "OPTIONS"} {
+	answered := map[string]bool{}
+	for range 2 {
 		text, err := readMessage(in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m, err := parse(text); err != nil || m.essentials() != "" || m.cseqMethod != want {
-			t.Errorf("%q, want an answer to %s", text, want)
+		m, err := parse(text)
+		if err != nil || m.essentials() != "" {
+			t.Fatalf("%q is no answer: %v", text, err)
 		}
+		answered[m.cseqMethod] = true
+	}
+	if !answered["INVITE"] || !answered["OPTIONS"] {
+		t.Errorf("answers to %v", answered)
 	}
 	call := b.incoming(t)
 	if string(call.Offer()) != "v=0\r\noffer\r\n" {

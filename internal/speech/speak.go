@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
+	"github.com/opentact/opentact/internal/audio"
 	"github.com/opentact/opentact/internal/speech/engine"
 )
 
@@ -50,7 +52,7 @@ func (e *Engines) Speak(ctx context.Context, r Request) ([]int16, Voice, error) 
 	if err != nil {
 		return nil, voice, fmt.Errorf("%w: %w", ErrTTS, err)
 	}
-	key := cacheKey(voice.Engine, version, voice.Code, text)
+	key := cacheKey(form, voice.Engine, version, voice.Code, text)
 	if samples, ok := e.memory.take(key); ok {
 		e.count(func(c *Counters) { c.Memory++ })
 		return samples, voice, nil
@@ -67,6 +69,9 @@ func (e *Engines) Speak(ctx context.Context, r Request) ([]int16, Voice, error) 
 		return nil, voice, context.Cause(ctx)
 	}
 }
+
+// form is how pieces are kept: another one is not mistaken for what older programs left on the disk. 2: silence at the beginning is cut.
+const form = "2"
 
 // cacheKey names a piece of speech: the same engine, version, voice and text give the same sound.
 func cacheKey(parts ...string) string {
@@ -119,7 +124,8 @@ func (e *Engines) leave(key string, f *flight) {
 
 func (e *Engines) fly(ctx context.Context, key string, f *flight, owner Synthesizer, r Request) {
 	defer f.cancel()
-	f.samples, f.err = e.produce(ctx, key, owner, r)
+	var fresh bool
+	f.samples, fresh, f.err = e.produce(ctx, key, owner, r)
 	if f.err == nil {
 		e.memory.put(key, f.samples)
 	}
@@ -132,34 +138,51 @@ func (e *Engines) fly(ctx context.Context, key string, f *flight, owner Synthesi
 	}
 	e.mu.Unlock()
 	close(f.done)
+	if !fresh || e.disk == nil {
+		return
+	}
+	if err := e.disk.put(key, f.samples); err != nil { // nobody waits for the disk
+		e.log.WarnContext(ctx, "speech cache not written", "err", err)
+	}
 }
 
-// produce takes the sound from disk or has it spoken. A disk that fails costs speed, never the sound.
-func (e *Engines) produce(ctx context.Context, key string, owner Synthesizer, r Request) ([]int16, error) {
+// produce takes the sound from disk or has it spoken, which makes it fresh. A disk that fails costs speed, never the sound.
+func (e *Engines) produce(ctx context.Context, key string, owner Synthesizer, r Request) (samples []int16, fresh bool, err error) {
 	if e.disk != nil {
 		if samples, ok := e.disk.take(key); ok {
 			e.count(func(c *Counters) { c.Disk++ })
-			return samples, nil
+			return samples, false, nil
 		}
 	}
 	select {
 	case e.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, false, ctx.Err()
 	}
-	samples, _, err := owner.Speak(ctx, r)
+	samples, _, err = owner.Speak(ctx, r)
 	<-e.slots
 	if err != nil {
 		if !errors.Is(err, ErrTTS) && !errors.Is(err, ErrUnknownVoice) && !errors.Is(err, ErrNoText) {
 			err = fmt.Errorf("%w: %w", ErrTTS, err)
 		}
-		return nil, err
+		return nil, false, err
 	}
 	e.count(func(c *Counters) { c.Engine++ })
-	if e.disk != nil {
-		if err := e.disk.put(key, samples); err != nil {
-			e.log.WarnContext(ctx, "speech cache not written", "err", err)
+	return cut(samples), true, nil
+}
+
+// Silence before the first sound: engines begin with a fifth of a second of it, which callers would wait for.
+const (
+	keptSilence = audio.Rate / 50  // samples, 20 ms
+	silentSteps = audio.Rate / 200 // samples, 5 ms
+)
+
+// cut takes the silence from the beginning, but for the last of it. What follows the last word stays: it parts sentences.
+func cut(samples []int16) []int16 {
+	for at := 0; at+silentSteps <= len(samples); at += silentSteps {
+		if audio.Level(samples[at:at+silentSteps]) >= audio.DefaultSilence {
+			return slices.Clone(samples[max(0, at-keptSilence):])
 		}
 	}
-	return samples, nil
+	return samples
 }

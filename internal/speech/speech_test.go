@@ -38,7 +38,29 @@ func mustSpeak(t *testing.T, e *Engines, r Request) []int16 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if e.disk != nil {
+		e.work.Wait() // the disk is written once the sound was given out
+	}
 	return samples
+}
+
+func TestSilenceBeforeTheFirstSoundIsCut(t *testing.T) {
+	tone := func(silence, sound int) []int16 {
+		s := make([]int16, silence+sound)
+		for i := silence; i < len(s); i++ {
+			s[i] = int16(8000 - 16000*(i/8%2))
+		}
+		return s
+	}
+	for _, c := range []struct{ silence, want int }{{0, 0}, {80, 80}, {160, 160}, {161, 161}, {1600, 160}, {1617, 177}} {
+		got := cut(append(tone(c.silence, 400), tone(800, 0)...))
+		if want := c.want + 400 + 800; len(got) != want {
+			t.Errorf("%d of silence: %d samples stay, want %d", c.silence, len(got), want)
+		}
+	}
+	if got := cut(make([]int16, 500)); len(got) != 500 {
+		t.Errorf("of a piece without sound %d samples stay", len(got))
+	}
 }
 
 func TestFirstEngineWithTheLanguageSpeaks(t *testing.T) {

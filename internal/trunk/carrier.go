@@ -202,7 +202,7 @@ func (s *Service) saveCarrier(ctx context.Context, build func(context.Context, *
 		return err
 	})
 	if err == nil {
-		s.reload(ctx)
+		db.Then(ctx, s.reload)
 	}
 	return out, err
 }

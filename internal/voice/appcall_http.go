@@ -18,7 +18,7 @@ func (s *Service) appCallRoutes(a *httpapi.API) {
 	httpapi.Handle(a, op("GetSIPControlAppCallsList", "GET", "/call/online", "List the live calls of control apps"), s.onlineCalls)
 	httpapi.Handle(a, op("GetSIPControlAppCall", "GET", "/call/{uuid}", "Read a call of a control app"), s.getAppCall)
 	push := op("ExecuteSIPControlAppCallExecuteCallFlow", "POST", "/call/{uuid}", "Run a document on a live call")
-	push.Multipart = true
+	push.Multipart, push.Live = true, true
 	httpapi.Handle(a, push, s.pushAppCall)
 	search := op("SearchSCACalls", "POST", "/call/search", "Search the calls of control apps")
 	search.Scope = "call:read"
@@ -78,11 +78,7 @@ func (s *Service) getAppCall(ctx context.Context, in *callKey) (appCall, error) 
 }
 
 func (s *Service) pushAppCall(ctx context.Context, in *pushRequest) (appCall, error) {
-	c, w, err := s.push(ctx, in)
-	if err != nil {
-		return appCall{}, err
-	}
-	return olderCall(c, w), nil
+	return command(ctx, func() (appCall, error) { return s.getAppCall(ctx, &in.callKey) }, func() error { return s.push(ctx, in) })
 }
 
 type appCallSearch struct {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/e164"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/httpapi"
@@ -16,7 +17,7 @@ func (s *Service) callRoutes(a *httpapi.API) {
 		return httpapi.Op{ID: id, Method: method, Path: "/rest/call" + path, Tag: "Call", Summary: summary, Auth: httpapi.User}
 	}
 	made := op("CreateCall", "POST", "", "Call a number or a SIP address")
-	made.Status = 201
+	made.Status, made.Live = 201, true
 	httpapi.Handle(a, made, s.createCall)
 	httpapi.Handle(a, op("GetCall", "GET", "/{uuid}", "Read a call leg"), s.getCall)
 	httpapi.Handle(a, op("HangupCall", "DELETE", "/{uuid}", "End a live call"), s.hangupCall)
@@ -24,9 +25,11 @@ func (s *Service) callRoutes(a *httpapi.API) {
 	search.Scope = "call:read"
 	httpapi.Handle(a, search, s.searchCalls)
 	push := op("PushCallXml", "POST", "/sca/{uuid}", "Run a document on a live call")
-	push.Multipart = true
+	push.Multipart, push.Live = true, true
 	httpapi.Handle(a, push, s.pushCall)
-	httpapi.Handle(a, op("SendDtmf", "POST", "/{uuid}/dtmf", "Press keys towards a leg"), s.sendDTMF)
+	keys := op("SendDtmf", "POST", "/{uuid}/dtmf", "Press keys towards a leg")
+	keys.Live = true
+	httpapi.Handle(a, keys, s.sendDTMF)
 	httpapi.Handle(a, op("ListCallRecords", "GET", "/{uuid}/records", "List the recordings of a call"), s.callRecords)
 }
 
@@ -109,15 +112,45 @@ func (c *callNew) Validate(f *fault.Fields) {
 }
 
 func (s *Service) createCall(ctx context.Context, in *callNew) (callWire, error) {
-	c, err := s.PlaceCall(ctx, NewCall{
+	n := NewCall{
 		Account: httpapi.Who(ctx).Account, To: string(in.To), Lease: in.Lease, From: string(in.From), Profile: in.Profile,
 		XML: in.XML, URL: in.URL, Method: in.Method, App: in.App, WebhookURL: in.WebhookURL, WebhookMethod: in.WebhookMethod,
 		Ring: millis(in.Timeout), Longest: millis(in.MaxDuration * 1000), Record: in.Record, ASR: in.ASR, Meta: in.Meta,
-	})
-	if err != nil {
+	}
+	if httpapi.Keyed(ctx) {
+		n.Ahead = s.promiseCall
+	}
+	c, err := s.PlaceCall(ctx, n)
+	if err != nil || httpapi.Keyed(ctx) { // what was promised goes out
 		return callWire{}, err
 	}
 	return s.viewer(s.db.Read()).wholeCall(ctx, &c, kin{})
+}
+
+// promiseCall keeps the answer to the request's key with the record of the call, before it rings.
+func (s *Service) promiseCall(ctx context.Context, c *Call, save func(context.Context, *db.Tx) error) error {
+	w, err := s.viewer(s.db.Read()).wholeCall(ctx, c, kin{})
+	if err != nil {
+		return err
+	}
+	return httpapi.Commit(ctx, w, save)
+}
+
+// command keeps the answer to the request's key, as view gives it, and does something to a live call.
+func command[T any](ctx context.Context, view func() (T, error), do func() error) (out T, err error) {
+	kept := false
+	if httpapi.Keyed(ctx) {
+		if out, err = view(); err == nil {
+			err = httpapi.Commit(ctx, out, nil)
+		}
+		if kept = err == nil; !kept && !fault.Is(err, fault.NotFound) { // that one is do's to say
+			return out, err
+		}
+	}
+	if err := do(); err != nil || kept {
+		return out, err
+	}
+	return view()
 }
 
 // shownCall gives a leg as the payload itself: its row, and what a live one has become since.
@@ -171,21 +204,16 @@ type pushRequest struct {
 	httpapi.XMLUpload
 }
 
-func (s *Service) push(ctx context.Context, in *pushRequest) (*Call, callWire, error) {
-	account := httpapi.Who(ctx).Account
+func (s *Service) push(ctx context.Context, in *pushRequest) error {
 	xml, err := in.Text()
 	if err != nil {
-		return nil, callWire{}, err
+		return err
 	}
-	if err := s.PushFlow(ctx, account, in.UUID, xml, in.Mode == "append"); err != nil {
-		return nil, callWire{}, err
-	}
-	return s.shownCall(ctx, account, in.UUID)
+	return s.PushFlow(ctx, httpapi.Who(ctx).Account, in.UUID, xml, in.Mode == "append")
 }
 
 func (s *Service) pushCall(ctx context.Context, in *pushRequest) (callWire, error) {
-	_, w, err := s.push(ctx, in)
-	return w, err
+	return command(ctx, func() (callWire, error) { return s.getCall(ctx, &in.callKey) }, func() error { return s.push(ctx, in) })
 }
 
 type dtmfRequest struct {
@@ -198,11 +226,9 @@ type dtmfRequest struct {
 func (s *Service) sendDTMF(ctx context.Context, in *dtmfRequest) (callWire, error) {
 	account := httpapi.Who(ctx).Account
 	digits := strings.ReplaceAll(strings.ToUpper(in.Digits), "W", "w")
-	if err := s.SendKeys(ctx, account, in.UUID, digits, in.Leg, millis(in.Duration)); err != nil {
-		return callWire{}, err
-	}
-	_, w, err := s.shownCall(ctx, account, in.UUID)
-	return w, err
+	return command(ctx, func() (callWire, error) { return s.getCall(ctx, &in.callKey) }, func() error {
+		return s.SendKeys(ctx, account, in.UUID, digits, in.Leg, millis(in.Duration))
+	})
 }
 
 func (s *Service) callRecords(ctx context.Context, in *callKey) ([]recordWire, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"strings"
+	"time"
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/e164"
@@ -65,22 +66,54 @@ var (
 	logInserts = insertsOf("call_log", strings.Split(logColumns, ", "), "")
 )
 
+// values are what a row holds, as the drivers take them without asking further.
 func (c *Call) values(args []any) []any {
-	tn := sql.NullInt64{Int64: c.TN.Int(), Valid: c.TN != ""}
-	q850 := sql.NullInt64{Int64: int64(c.Q850), Valid: c.over()}
-	return append(args, c.ID, c.Account, c.Node, db.Text(c.Parent), c.Kind, c.Direction, c.From, c.To, tn, db.Text(c.Lease), db.Text(c.App), db.Text(c.Profile), db.Text(c.Thread),
-		db.Text(c.Country), db.At(c.Created),
-		string(c.State), int64(c.length(c.Modified).Seconds()+0.5), db.At(c.InitOn), db.At(c.RingOn), db.At(c.AnswerOn), db.At(c.BridgeOn), db.At(c.HangupOn), db.At(c.DestroyOn),
-		db.At(c.FinishedOn), db.Text(c.BridgedTo), q850, db.Text(c.Stack), db.Text(c.Reason), db.Text(c.HangupBy), db.Text(c.Machine), db.Text(c.Charge),
-		amount0(c.Rate), numberOf(c.Billed), amount0(c.Price),
-		db.Text(c.SIPCallID), db.Text(c.RemoteIP), db.Text(c.Codec), db.JSONOf(c.Quality), db.JSONOf(c.Meta), db.At(c.Modified))
+	return append(args, c.ID, c.Account, c.Node, orNil(c.Parent), c.Kind, c.Direction, c.From, c.To, numberOr(c.TN.Int(), c.TN != ""), orNil(c.Lease), orNil(c.App), orNil(c.Profile),
+		orNil(c.Thread), orNil(c.Country), micros(c.Created),
+		string(c.State), int64(c.length(c.Modified).Seconds()+0.5), micros(c.InitOn), micros(c.RingOn), micros(c.AnswerOn), micros(c.BridgeOn), micros(c.HangupOn), micros(c.DestroyOn),
+		micros(c.FinishedOn), orNil(c.BridgedTo), numberOr(int64(c.Q850), c.over()), orNil(c.Stack), orNil(c.Reason), orNil(c.HangupBy), orNil(c.Machine), orNil(c.Charge),
+		intOr(c.Rate), intOr(c.Billed), intOr(c.Price),
+		orNil(c.SIPCallID), orNil(c.RemoteIP), orNil(c.Codec), jsonOr(c.Quality, c.Quality != nil), jsonOr(c.Meta, c.Meta != nil), micros(c.Modified))
 }
 
-func amount0(a *money.Amount) sql.NullInt64 {
-	if a == nil {
-		return sql.NullInt64{}
+// orNil is a text as it is stored: NULL when it is empty.
+func orNil(s string) any {
+	if s == "" {
+		return nil
 	}
-	return sql.NullInt64{Int64: int64(*a), Valid: true}
+	return s
+}
+
+// micros is a moment as it is stored: NULL when it is zero.
+func micros(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+// numberOr is a number that is NULL when it is not set.
+func numberOr(n int64, set bool) any {
+	if !set {
+		return nil
+	}
+	return n
+}
+
+// jsonOr is an object that is NULL when it is not set.
+func jsonOr[T any](v T, set bool) any {
+	if !set {
+		return nil
+	}
+	return db.JSONOf(v)
+}
+
+// intOr is the number behind a pointer, NULL for nil.
+func intOr[T ~int | ~int64](n *T) any {
+	if n == nil {
+		return nil
+	}
+	return int64(*n)
 }
 
 func amountPtr(n sql.NullInt64) *money.Amount {
@@ -96,6 +129,14 @@ func saveLegs(ctx context.Context, tx *db.Tx, legs []*Call) error {
 	err := legInserts.insertAll(ctx, tx, len(legs), func(args []any, i int) []any { return legs[i].values(args) })
 	if err != nil {
 		return fmt.Errorf("save legs: %w", err)
+	}
+	return nil
+}
+
+// dropLeg removes the record of a leg that never rang.
+func dropLeg(ctx context.Context, tx *db.Tx, id string) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM call_leg WHERE uuid = $1 AND state = 'init'", id); err != nil {
+		return fmt.Errorf("drop leg: %w", err)
 	}
 	return nil
 }
@@ -154,11 +195,6 @@ func legBySIP(ctx context.Context, q db.Querier, callID string) (Call, bool, err
 		return Call{}, false, err
 	}
 	return legs[0], true, nil
-}
-
-// openLegs are those of a node that no run of it finished.
-func openLegs(ctx context.Context, q db.Querier, node string) ([]Call, error) {
-	return legsWhere(ctx, q, "WHERE node = $1 AND destroy_on IS NULL ORDER BY created_on, uuid LIMIT 500", node)
 }
 
 func childrenOf(ctx context.Context, q db.Querier, id string) ([]Call, error) {
@@ -257,8 +293,8 @@ func searchLegs(ctx context.Context, q db.Querier, f CallFilter) ([]Call, int, e
 const logColumns = "uuid, account, call, app, name, success, reason, path, element, command, response, started_on, ended_on, created_on"
 
 func (l *Log) values(args []any) []any {
-	return append(args, l.ID, l.Account, l.Call, db.Text(l.App), l.Name, l.Success, l.Reason, l.Path, string(l.Element), string(l.Command), db.Text(l.Response),
-		db.At(l.Started), db.At(l.Ended), db.At(l.Created))
+	return append(args, l.ID, l.Account, l.Call, orNil(l.App), l.Name, l.Success, l.Reason, l.Path, string(l.Element), string(l.Command), orNil(string(l.Response)),
+		micros(l.Started), micros(l.Ended), micros(l.Created))
 }
 
 func insertLogs(ctx context.Context, tx *db.Tx, logs []*Log) error {

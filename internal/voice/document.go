@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opentact/opentact/internal/fault"
@@ -96,11 +97,40 @@ func (s *Service) load(ctx context.Context, d document, c *Call, meta map[string
 	if d.static == "" && first != nil {
 		return nil, first
 	}
-	doc, err := parseFlow([]byte(d.static))
+	doc, err := s.parsed.get(d.static)
 	if err != nil && first != nil {
 		return nil, first
 	}
 	return doc, err
+}
+
+// maxParsed is how many static documents are remembered; then it starts anew.
+const maxParsed = 256
+
+// documents remembers static documents as they were parsed: a machine changes nothing in them.
+type documents struct {
+	mu     sync.Mutex
+	byText map[string]*flow.Document
+}
+
+func (d *documents) get(text string) (*flow.Document, error) {
+	d.mu.Lock()
+	doc := d.byText[text]
+	d.mu.Unlock()
+	if doc != nil {
+		return doc, nil
+	}
+	doc, err := parseFlow([]byte(text))
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.byText == nil || len(d.byText) >= maxParsed {
+		d.byText = map[string]*flow.Document{}
+	}
+	d.byText[text] = doc
+	return doc, nil
 }
 
 // parseFlow reads a document; nothing at all is an empty one, which parks the call.

@@ -40,6 +40,10 @@ func (s *Service) invite(d invitation) {
 	ctx, cancel := context.WithTimeout(s.stop, frontWait)
 	defer cancel()
 	a := arrival{d: d}
+	if s.journal.behind() {
+		s.turnAway(d, 503, 42, sip.Header{Name: "Retry-After", Value: "1"})
+		return
+	}
 	if !s.trusted(&a) {
 		s.turnAway(d, 403, 21)
 		return
@@ -71,9 +75,9 @@ func (s *Service) invite(d invitation) {
 }
 
 // turnAway refuses a call that is nobody's: no call is stored.
-func (s *Service) turnAway(d invitation, status, q850 int) {
+func (s *Service) turnAway(d invitation, status, q850 int, headers ...sip.Header) {
 	d.Observe(func(sip.Event) {})
-	if err := d.Reject(status, sip.Reason{Q850: q850, Text: call.Name(q850)}); err != nil {
+	if err := d.Reject(status, sip.Reason{Q850: q850, Text: call.Name(q850)}, headers...); err != nil {
 		s.log.Debug("refusing a call", "status", status, "error", err)
 	}
 }

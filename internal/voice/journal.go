@@ -2,7 +2,9 @@ package voice
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,10 +18,11 @@ import (
 const (
 	shards      = 4                      // on PostgreSQL; SQLite has one writer and gets one shard, whose transactions are larger
 	maxFacts    = 64 << 10               // waiting in all shards; beyond it statistics are dropped, oldest first
+	shedFacts   = maxFacts / 4           // waiting in all shards: new calls are refused until the database is nearer
 	batchFacts  = 1024                   // written in one transaction
 	gather      = 10 * time.Millisecond  // facts that come so close together share a transaction
-	gatherBusy  = 40 * time.Millisecond  // the same once they keep coming: a commit costs more than the facts of many short calls
-	busyFacts   = 12                     // in one transaction: they keep coming
+	gatherMore  = 400 * time.Microsecond // longer for each fact of the transaction before: where they keep coming, a commit costs more than they do
+	gatherMost  = 70 * time.Millisecond
 	rememberOld = 4096                   // finished legs that late recordings may still belong to, in all shards
 	firstRetry  = 100 * time.Millisecond // while the database is away
 	lastRetry   = 5 * time.Second
@@ -33,8 +36,12 @@ type journal struct {
 	s       *Service
 	seed    maphash.Seed
 	shards  []*shard
+	waiting atomic.Int64 // facts in all shards
 	dropped atomic.Uint64
 }
+
+// behind tells that the database is so far behind that new calls would only make it worse.
+func (j *journal) behind() bool { return j.waiting.Load() > shedFacts }
 
 // shard owns the facts of its calls.
 type shard struct {
@@ -47,9 +54,10 @@ type shard struct {
 	waiting []fact
 
 	// Of the shard's goroutine.
-	ctx  context.Context
-	legs map[string]*legState
-	old  []string // finished legs in legs, oldest first
+	ctx     context.Context
+	legs    map[string]*legState
+	old     []string // finished legs in legs, oldest first
+	changes []change // room for those of one transaction
 }
 
 func newJournal(s *Service) *journal {
@@ -70,8 +78,10 @@ func (j *journal) push(f fact) {
 	sh.mu.Lock()
 	if len(sh.waiting) >= sh.most {
 		sh.waiting = dropOne(sh.waiting)
+		j.waiting.Add(-1)
 		j.dropped.Add(1)
 	}
+	j.waiting.Add(1)
 	sh.waiting = append(sh.waiting, f)
 	sh.mu.Unlock()
 	select {
@@ -103,6 +113,7 @@ func (sh *shard) take() []fact {
 	defer sh.mu.Unlock()
 	n := min(len(sh.waiting), batchFacts)
 	out := sh.waiting[:n:n]
+	sh.s.journal.waiting.Add(-int64(n))
 	sh.waiting = sh.waiting[n:]
 	if len(sh.waiting) == 0 {
 		sh.waiting = nil // the facts that were taken shall not stay in memory behind it
@@ -149,8 +160,9 @@ func (sh *shard) run(ctx context.Context, end <-chan struct{}) {
 		wait = gather
 		for facts := sh.take(); len(facts) > 0; facts = sh.take() {
 			sh.commit(ctx, facts)
-			if len(facts) >= busyFacts {
-				wait = gatherBusy
+			wait = min(gather+time.Duration(len(facts))*gatherMore, gatherMost)
+			if len(facts) < batchFacts && !ending { // what came meanwhile has woken us again, and shall not have a transaction of its own so soon
+				break
 			}
 		}
 		if ending {
@@ -171,14 +183,22 @@ func pause(end <-chan struct{}, d time.Duration) {
 
 // commit writes facts, and waits as long as the database is away.
 func (sh *shard) commit(ctx context.Context, facts []fact) {
-	changes := make([]change, 0, len(facts))
+	changes := slices.Grow(sh.changes[:0], len(facts))
 	for _, f := range facts {
 		if c, ok := sh.apply(f); ok {
 			changes = append(changes, c)
 		}
 	}
+	defer func() { // nothing keeps a change beyond its transaction
+		clear(changes)
+		sh.changes = changes
+	}()
 	err := sh.persist(ctx, changes)
 	if err == nil || len(changes) == 0 {
+		return
+	}
+	if errors.Is(err, errLost) {
+		sh.lose(err, len(changes))
 		return
 	}
 	if len(changes) == 1 {
@@ -188,6 +208,19 @@ func (sh *shard) commit(ctx context.Context, facts []fact) {
 	for i := range changes { // one of them is refused: the others shall not go with it
 		if err := sh.persist(ctx, changes[i:i+1]); err != nil {
 			sh.give(changes[i], err)
+		}
+	}
+}
+
+// lose gives up what the shard knows when others have closed the calls of this node: nobody would pay for them any more.
+func (sh *shard) lose(err error, changes int) {
+	sh.s.journal.dropped.Add(uint64(changes))
+	sh.s.log.Error("reports of calls dropped: others have closed the calls of this node", "changes", changes, "legs", len(sh.legs), "error", err)
+	legs := sh.legs
+	sh.legs, sh.old = map[string]*legState{}, nil
+	for id, st := range legs {
+		if !st.call.over() {
+			sh.s.endCall(id, call.Cause{Q850: call.TemporaryFailure, Reason: "internal", By: call.ByPlatform})
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/event"
+	"github.com/opentact/opentact/internal/failpoint"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/money"
 	"github.com/opentact/opentact/internal/voice/call"
@@ -30,8 +32,9 @@ func (s *Service) write(ctx context.Context, changes []change) error {
 	if len(changes) == 0 {
 		return nil
 	}
+	failpoint.Hit("voice.before_write")
 	var broke []string // legs whose account could not reserve money
-	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err := s.update(ctx, func(ctx context.Context, tx *db.Tx) error {
 		broke = nil
 		if err := saveRows(ctx, tx, changes); err != nil {
 			return err
@@ -52,6 +55,7 @@ func (s *Service) write(ctx context.Context, changes []change) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("voice.written")
 	for _, id := range broke {
 		s.endCall(id, call.Cause{Q850: 16, Reason: "no_balance", By: call.ByPlatform})
 	}
@@ -60,6 +64,28 @@ func (s *Service) write(ctx context.Context, changes []change) error {
 		s.awaited.tell(changes[i].leg.ID)
 	}
 	return nil
+}
+
+// errLost tells that this node was declared dead: others have closed its calls, and what it still knows of them must not be written.
+var errLost = errors.New("voice: this node was declared dead")
+
+// update is a transaction of the journal, which the fence begins. errLost when that does not let it through.
+func (s *Service) update(ctx context.Context, fn func(ctx context.Context, tx *db.Tx) error) error {
+	if s.cfg.Fence == nil {
+		return s.db.Update(ctx, fn)
+	}
+	var refused error
+	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+		if refused = s.cfg.Fence(ctx, tx); refused != nil {
+			return refused
+		}
+		return fn(ctx, tx)
+	})
+	away := db.Down(refused) || fault.Of(refused) == nil && fault.Is(err, fault.Unavailable) // the database, not the fence
+	if err != nil && refused != nil && !away {
+		return fmt.Errorf("%w: %w", errLost, refused)
+	}
+	return err
 }
 
 // saveRows writes each leg, record and command once, in its newest form.
@@ -197,7 +223,7 @@ func (sh *shard) extend(ctx context.Context) {
 		return cmp.Or(cmp.Compare(a.call.Account, b.call.Account), cmp.Compare(a.call.ID, b.call.ID))
 	})
 	var broke []string
-	err := sh.s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+	err := sh.s.update(ctx, func(ctx context.Context, tx *db.Tx) error {
 		broke = nil
 		for _, st := range soon {
 			r := st.tag.rate
@@ -214,6 +240,10 @@ func (sh *shard) extend(ctx context.Context) {
 		}
 		return nil
 	})
+	if errors.Is(err, errLost) {
+		sh.lose(err, 0)
+		return
+	}
 	if err != nil { // the next tick tries again
 		sh.s.log.Warn("reserving money for running calls", "error", err)
 		return
@@ -245,11 +275,11 @@ func (s *Service) report(ctx context.Context, tx *db.Tx, v *viewer, c *change) e
 
 // append adds an event of a call, with the account that every event has.
 func (s *Service) append(ctx context.Context, tx *db.Tx, v *viewer, c *change, e event.Event, members ...event.Member) error {
-	account, err := v.eventAccount(ctx, c.leg.Account)
+	t, err := v.ties(ctx, &c.leg)
 	if err != nil {
 		return err
 	}
-	e.Account, e.RefID, e.Members = c.leg.Account, c.leg.ID, append(members, event.Member{Name: "account", Value: account})
+	e.Account, e.RefID, e.Members = c.leg.Account, c.leg.ID, append(members, event.Member{Name: "account", Value: t.inEvent})
 	if e.At.IsZero() {
 		e.At = s.now()
 	}
@@ -257,18 +287,14 @@ func (s *Service) append(ctx context.Context, tx *db.Tx, v *viewer, c *change, e
 }
 
 func (s *Service) reportState(ctx context.Context, tx *db.Tx, v *viewer, c *change) error {
-	account, err := v.callAccount(ctx, c.leg.Account)
-	if err != nil {
-		return err
-	}
-	t, err := v.ties(ctx, &c.leg, account)
+	t, err := v.ties(ctx, &c.leg)
 	if err != nil {
 		return err
 	}
 	now := s.now()
-	b := appendStatePayload(v.scratch[:0], &c.leg, &t, now) // Append copies what it is given: one buffer serves all
+	b := appendStatePayload(v.scratch[:0], &c.leg, t, now) // Append copies what it is given: one buffer serves all
 	n := len(b)
-	b = v.appendState(b, &c.leg, &t, &c.kin, now)
+	b = v.appendState(b, &c.leg, t, &c.kin, now)
 	v.scratch = b
 	message := c.leg.Kind + " " + c.leg.Direction + " " + c.leg.From + " > " + c.leg.To + " - " + string(c.leg.State)
 	return s.append(ctx, tx, v, c, event.Event{Type: CallStateEvent, Message: message, Payload: json.RawMessage(b[:n])},
@@ -276,11 +302,7 @@ func (s *Service) reportState(ctx context.Context, tx *db.Tx, v *viewer, c *chan
 }
 
 func (s *Service) reportLog(ctx context.Context, tx *db.Tx, v *viewer, c *change) error {
-	account, err := v.callAccount(ctx, c.leg.Account)
-	if err != nil {
-		return err
-	}
-	t, err := v.ties(ctx, &c.leg, account)
+	t, err := v.ties(ctx, &c.leg)
 	if err != nil {
 		return err
 	}
@@ -288,7 +310,7 @@ func (s *Service) reportLog(ctx context.Context, tx *db.Tx, v *viewer, c *change
 	b := appendRaw(append(v.scratch[:0], `{"command":`...), l.Command)
 	b = append(appendScalars(append(b, `,"call":`...), &c.leg, now), '}')
 	payload := len(b)
-	b = v.appendWhole(b, &c.leg, &t, &c.kin, now)
+	b = v.appendWhole(b, &c.leg, t, &c.kin, now)
 	whole := len(b)
 	b = appendLog(b, l)
 	v.scratch = b

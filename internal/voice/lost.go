@@ -3,6 +3,8 @@ package voice
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,26 +17,120 @@ import (
 // errStopping ends the scripts when the server stops.
 var errStopping = errors.New("voice: server is stopping")
 
-// closeLost ends the rows of calls that a dead run of this node left open: their phones are gone and nobody else will.
-func (s *Service) closeLost(ctx context.Context) error {
+// Limits of the care for lost calls.
+const (
+	lostBatch  = 200              // legs that are closed in one transaction
+	sweepEvery = 15 * time.Second // for what the node that should have closed it left
+)
+
+// Nodes tells which nodes are gone; cluster is it.
+type Nodes interface {
+	// Dead gives those of the nodes that do not live.
+	Dead(ctx context.Context, nodes []string) ([]string, error)
+	// LockDead holds a dead node for one transaction, so that one node at a time ends what it left; false when another is at it.
+	LockDead(ctx context.Context, tx *db.Tx, node string) (bool, error)
+}
+
+// TakeBack has this node close the calls of one that was declared dead, once that is committed.
+func (s *Service) TakeBack(_ context.Context, tx *db.Tx, _ string) error {
+	tx.After(func() {
+		select {
+		case s.lost <- struct{}{}:
+		default:
+		}
+	})
+	return nil
+}
+
+// sweep closes lost calls until ctx ends, whenever a node was declared dead, and now and then.
+func (s *Service) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
 	for {
-		lost, err := openLegs(ctx, s.db.Read(), s.cfg.Node)
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.lost:
+		case <-tick.C:
+		}
+		if err := s.closeLost(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("closing the calls of lost nodes", "error", err)
+		}
+	}
+}
+
+// closeLost ends the rows of calls that dead nodes left open: their phones are gone and nobody else will.
+func (s *Service) closeLost(ctx context.Context) error {
+	nodes, err := s.lostNodes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		if err := s.closeOf(ctx, node); err != nil {
+			return fmt.Errorf("calls of node %s: %w", node, err)
+		}
+	}
+	return nil
+}
+
+// lostNodes are the dead nodes that have open legs. Without the other nodes it is an earlier run under this name.
+func (s *Service) lostNodes(ctx context.Context) ([]string, error) {
+	if s.cfg.Nodes == nil {
+		return []string{s.cfg.Node}, nil
+	}
+	nodes, err := nodesWithCalls(ctx, s.db.Read(), s.cfg.Node)
+	if err != nil {
+		return nil, err
+	}
+	return s.cfg.Nodes.Dead(ctx, nodes)
+}
+
+// closeOf closes the calls of a dead node, batch by batch, unless another node does.
+func (s *Service) closeOf(ctx context.Context, node string) error {
+	for {
+		lost, err := openLegs(ctx, s.db.Read(), node, lostBatch)
 		if err != nil || len(lost) == 0 {
 			return err
 		}
-		var changes []change
-		for i := range lost {
-			more, err := s.lostChanges(ctx, lost[i])
-			if err != nil {
-				return err
-			}
-			changes = append(changes, more...)
-		}
-		s.log.Warn("calls of an earlier run were lost", "legs", len(lost))
-		if err := s.write(ctx, changes); err != nil {
+		closed, err := s.closeLegs(ctx, node, lost)
+		if err != nil || closed == 0 {
 			return err
 		}
+		s.log.Warn("calls were closed: node "+node+" was lost", "legs", closed)
 	}
+}
+
+// closeLegs closes those of a dead node's legs that are still open, in one transaction; 0 when another node is at it.
+func (s *Service) closeLegs(ctx context.Context, node string, lost []Call) (closed int, err error) {
+	changes := make(map[string][]change, len(lost))
+	ids := make([]string, len(lost))
+	for i := range lost {
+		ids[i] = lost[i].ID
+		if changes[ids[i]], err = s.lostChanges(ctx, lost[i]); err != nil {
+			return 0, err
+		}
+	}
+	err = s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+		closed = 0
+		if s.cfg.Nodes != nil {
+			if free, err := s.cfg.Nodes.LockDead(ctx, tx, node); err != nil || !free {
+				return err
+			}
+		}
+		open, err := stillOpen(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		var due []change
+		for _, id := range ids {
+			if slices.Contains(open, id) {
+				due = append(due, changes[id]...)
+			}
+		}
+		closed = len(open)
+		return s.write(db.Join(ctx, tx), due)
+	})
+	return closed, err
 }
 
 // lostChanges are the missing states of one leg and the failures of its recordings. What was reserved for it is released: a
@@ -48,18 +144,19 @@ func (s *Service) lostChanges(ctx context.Context, c Call) ([]change, error) {
 	var out []change
 	for i := range st.records {
 		if r := &st.records[i]; r.State != recordAvailable && r.State != recordFailed && r.State != recordDeleted {
-			r.State, r.Reason, r.Modified = recordFailed, "Server was restarted", now
+			r.State, r.Reason, r.Modified = recordFailed, "Node was lost", now
 			failed := *r
 			out = append(out, change{leg: st.call, tag: st.tag, record: &failed})
 		}
 	}
-	states := []call.State{call.Hangup, call.Destroyed}
-	if c.State == call.Hangup {
-		states = states[1:]
-	} else {
-		st.call.HangupOn, st.call.Q850, st.call.Reason, st.call.HangupBy = now, call.TemporaryFailure, "internal", call.ByPlatform
+	if c.State == call.Destroyed { // only recordings of it were under way
+		st.call.FinishedOn = now
+		out = append(out, change{leg: st.call, tag: st.tag})
 	}
-	for _, state := range states {
+	for _, state := range missingStates(c.State) {
+		if state == call.Hangup {
+			st.call.HangupOn, st.call.Q850, st.call.Reason, st.call.HangupBy = now, call.TemporaryFailure, "internal", call.ByPlatform
+		}
 		st.call.State, st.call.Modified, st.call.BridgedTo = state, now, ""
 		ch := change{tag: st.tag, state: true}
 		if state == call.Destroyed {
@@ -77,6 +174,17 @@ func (s *Service) lostChanges(ctx context.Context, c Call) ([]change, error) {
 		out[i].kin = kin{parent: st.parent(ctx, s), children: st.children, records: st.records, logs: st.logs}
 	}
 	return out, nil
+}
+
+// missingStates are those that a lost leg did not reach.
+func missingStates(reached call.State) []call.State {
+	switch reached {
+	case call.Destroyed:
+		return nil
+	case call.Hangup:
+		return []call.State{call.Destroyed}
+	}
+	return []call.State{call.Hangup, call.Destroyed}
 }
 
 // loadState reads what the journal has forgotten of a leg.

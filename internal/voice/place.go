@@ -9,6 +9,7 @@ import (
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/e164"
+	"github.com/opentact/opentact/internal/failpoint"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/voice/call"
@@ -29,6 +30,9 @@ type NewCall struct {
 	Ring, Longest time.Duration
 	Record, ASR   bool
 	Meta          map[string]any
+	// Ahead runs right before the call rings: it may write the call's record (save) together with what it promises to others. An error of it means that the
+	// call must not ring. nil: the journal writes the record.
+	Ahead func(ctx context.Context, c *Call, save func(context.Context, *db.Tx) error) error
 }
 
 // PlaceCall makes a call: its document runs when it is answered. Faults as voice-semantics §5 lists them.
@@ -60,6 +64,7 @@ func (s *Service) PlaceCall(ctx context.Context, n NewCall) (Call, error) {
 	ready.ready, ready.placed, ready.record, ready.park, ready.account, ready.autoAnswer = sc.ready, true, sc.record, sc.park, owner, false
 	leg := placed.A()
 	s.start(ready, free)
+	failpoint.Hit("voice.placed")
 	if err := s.written(ctx, n.Account, leg.ID); err != nil {
 		placed.Hangup(call.Cause{Q850: call.TemporaryFailure, Reason: "internal", By: call.ByPlatform})
 		return Call{}, err
@@ -145,11 +150,31 @@ func (s *Service) ring(ctx context.Context, n *NewCall, sc *script) (live, *tag,
 	if t.longest > 0 {
 		longest = min(longest, t.longest)
 	}
+	id := ident.New()
+	if err := s.ahead(ctx, n, call.Leg{ID: id, Account: n.Account, Type: kindXML, Direction: call.Out, From: ways[0].From, To: ways[0].To, Tag: &t}); err != nil {
+		release(ways)
+		return nil, nil, err
+	}
 	c, err := s.engine.Place(context.WithValue(ctx, preparedKey{}, ways), call.Outbound{
-		ID: ident.New(), Account: n.Account, Type: kindXML, From: caller,
+		ID: id, Account: n.Account, Type: kindXML, From: caller,
 		Targets: []call.Target{{To: strings.TrimSpace(n.To), Timeout: cmp.Or(n.Ring, defaultRing)}}, Timeout: cmp.Or(n.Ring, defaultRing), MaxDuration: longest, Tag: &t,
 	})
+	if err != nil && n.Ahead != nil {
+		err = errors.Join(err, s.db.Update(context.WithoutCancel(ctx), func(ctx context.Context, tx *db.Tx) error { return dropLeg(ctx, tx, id) }))
+	}
 	return c, &t, err
+}
+
+// ahead lets the caller promise the call before it rings. A crash in between leaves a record that is closed like those of other lost calls.
+func (s *Service) ahead(ctx context.Context, n *NewCall, l call.Leg) error {
+	if n.Ahead == nil {
+		return nil
+	}
+	l.State, l.InitOn = call.Init, s.now()
+	row := s.newLeg(&l)
+	row.follow(&l)
+	row.Meta = tagOf(&l).meta.all()
+	return n.Ahead(ctx, &row, func(ctx context.Context, tx *db.Tx) error { return saveLegs(ctx, tx, []*Call{&row}) })
 }
 
 // ownNumber notes the lease of the shown number on the leg, when the account has it.
@@ -189,7 +214,8 @@ func restFault(err error) error {
 	return err
 }
 
-// liveCall finds a live call of the account. A 404 for a call that is not the account's, fault.CallEnded when it is over.
+// liveCall finds a live call of the account. A 404 for a call that is not the account's, fault.CallEnded when it is over, *elsewhereError when another node
+// has it.
 func (s *Service) liveCall(ctx context.Context, account, id string) (live, error) {
 	if c, ok := s.engine.Find(id); ok {
 		if leg := c.A(); leg.Account != account {
@@ -200,17 +226,18 @@ func (s *Service) liveCall(ctx context.Context, account, id string) (live, error
 		}
 		return nil, fault.New(fault.CallEnded)
 	}
-	if _, err := legOf(ctx, s.db.Read(), account, id); err != nil {
+	c, err := legOf(ctx, s.db.Read(), account, id)
+	if err != nil {
 		return nil, err
 	}
-	return nil, fault.New(fault.CallEnded)
+	return nil, s.notHere(ctx, &c)
 }
 
 // HangupCall ends a live call with a Q.850 cause.
 func (s *Service) HangupCall(ctx context.Context, account, id string, q850 int) error {
 	c, err := s.liveCall(ctx, account, id)
 	if err != nil {
-		return err
+		return s.forward(ctx, err, errand{Do: "hangup", Account: account, Call: id, Q850: q850})
 	}
 	c.Hangup(call.Cause{Q850: q850, Reason: "api", By: call.ByAPI})
 	return nil
@@ -224,7 +251,7 @@ func (s *Service) PushFlow(ctx context.Context, account, id, xml string, appende
 	}
 	c, err := s.liveCall(ctx, account, id)
 	if err != nil {
-		return err
+		return s.forward(ctx, err, errand{Do: "push", Account: account, Call: id, XML: []byte(xml), Append: appended})
 	}
 	sc, ok := s.scripts.find(c.A().ID)
 	if !ok {
@@ -240,7 +267,7 @@ func (s *Service) PushFlow(ctx context.Context, account, id, xml string, appende
 func (s *Service) SendKeys(ctx context.Context, account, id, digits, which string, each time.Duration) error {
 	c, err := s.liveCall(ctx, account, id)
 	if err != nil {
-		return err
+		return s.forward(ctx, err, errand{Do: "keys", Account: account, Call: id, Digits: digits, Leg: which, Each: each})
 	}
 	b, bridged := c.B()
 	if which == "bleg" || which == "both" {

@@ -127,6 +127,7 @@ func (sc *script) run() {
 	}
 	doc, opts, ok := sc.first(ctx)
 	for ok {
+		sc.foretell(ctx, doc)
 		end := sc.machine.Run(ctx, doc, opts)
 		if !end.Parked {
 			return
@@ -134,6 +135,25 @@ func (sc *script) run() {
 		doc, ok = sc.await(ctx)
 		opts = flow.Options{Pushed: true}
 	}
+}
+
+// foretell has the first prompts of a document spoken while the call is being answered: the verbs find them in the cache, or wait for the
+// same speech. One text after the other, so that no call keeps others from being spoken to; the end of the call ends it.
+func (sc *script) foretell(ctx context.Context, doc *flow.Document) {
+	if sc.s.cfg.Speech == nil {
+		return
+	}
+	prompts := doc.Prompts(maxForetold)
+	if len(prompts) == 0 {
+		return
+	}
+	sc.s.running.Go(func() {
+		for _, r := range prompts {
+			if _, _, err := sc.s.cfg.Speech.Speak(ctx, spoken(r)); err != nil { // the verb will tell
+				return
+			}
+		}
+	})
 }
 
 // first gives the document that the call starts with. Without any the call is over.

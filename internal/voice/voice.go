@@ -37,6 +37,7 @@ const (
 	addressWait        = 2 * time.Second // look-up of a host that a document names
 	frontWait          = 5 * time.Second // database questions about an inbound call
 	writtenWait        = 5 * time.Second // for a new call's row
+	maxForetold        = 3               // prompts of a document that are spoken ahead
 	maxRawLogs         = 1000            // logs and children shown with one call
 )
 
@@ -176,11 +177,17 @@ type Config struct {
 	Profiles   Profiles
 	Prefixes   Prefixes
 	Dictionary account.Dictionary
-	Node       string                // name of this node, stable over restarts
+	Node       string                // id of this run of the program, which its calls bear
+	Bus        Wire                  // to the other nodes; nil: their calls cannot be commanded here
+	Nodes      Nodes                 // the other nodes; nil: there are none, and Node is the same for each run
 	APIURL     string                // base of URLs that are given out, without a trailing slash
 	SIPAddr    func() netip.AddrPort // where this server takes calls; for calls that stay on the platform
 	Logger     *slog.Logger
 	Now        func() time.Time // nil: time.Now
+
+	// Fence begins each transaction of the journal; nil: this node may always write. An error other than db.Down means that the node
+	// was declared dead and others have closed its calls: nothing may be written for them any more.
+	Fence func(ctx context.Context, tx *db.Tx) error
 }
 
 // Service is the calls of all accounts.
@@ -196,6 +203,8 @@ type Service struct {
 	taken   channels
 	awaited waiters
 	hots    hots
+	parsed  documents
+	lost    chan struct{} // bound 1: a full one says the same; a node was declared dead
 
 	stop     context.Context // ends the scripts at the end of Run
 	stopAll  context.CancelCauseFunc
@@ -211,7 +220,7 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Service{cfg: cfg, db: cfg.DB, log: cfg.Logger, now: cfg.Now, secret: ident.Secret(32)}
+	s := &Service{cfg: cfg, db: cfg.DB, log: cfg.Logger, now: cfg.Now, secret: ident.Secret(32), lost: make(chan struct{}, 1)}
 	s.stop, s.stopAll = context.WithCancelCause(context.Background())
 	s.scripts.byLeg = map[string]*script{}
 	s.taken.used = map[string]int{}
@@ -220,12 +229,20 @@ func New(cfg Config) *Service {
 	return s
 }
 
-// Run closes the calls that a dead run of this node left open, calls ready, and then writes what calls report until ctx ends.
+// Run closes the calls that dead nodes left open, calls ready, and then writes what calls report, and closes further lost calls, until ctx ends.
 // The engine must end before: Run writes what it reported last and waits for the scripts.
 func (s *Service) Run(ctx context.Context, ready func()) error {
 	if err := s.closeLost(ctx); err != nil {
 		return err
 	}
+	stop, err := s.serveErrands(s.stop)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	var janitor sync.WaitGroup
+	janitor.Go(func() { s.sweep(ctx) })
+	defer janitor.Wait()
 	return s.journal.run(ctx, ready, func() {
 		s.stopping.Store(true)
 		s.stopAll(errStopping)

@@ -56,8 +56,11 @@ type viewer struct {
 	s     *Service
 	q     db.Querier
 	cache map[string]json.RawMessage
+	tied  map[tieKey]*ties
 
-	scratch []byte // of the event that is being rendered
+	seedApp   *App
+	seedLease *number.Lease
+	scratch   []byte // of the event that is being rendered
 }
 
 func (s *Service) viewer(q db.Querier) *viewer {
@@ -126,8 +129,12 @@ func (v *viewer) lease(ctx context.Context, account, id string) (json.RawMessage
 	})
 }
 
-// seed takes over the views that a live call knows without asking.
+// seed takes over the views that a live call knows without asking; the last one's are not looked for again.
 func (v *viewer) seed(t *tag) {
+	if t.app == v.seedApp && t.leased == v.seedLease {
+		return
+	}
+	v.seedApp, v.seedLease = t.app, t.leased
 	if t.app != nil && v.cache["app "+t.app.ID] == nil {
 		v.cache["app "+t.app.ID] = encode(appScalars(t.app))
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/opentact/opentact/internal/e164"
 	"github.com/opentact/opentact/internal/money"
 	"github.com/opentact/opentact/internal/voice/call"
 )
@@ -26,6 +27,13 @@ func appendText(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
+// appendPlain writes a text of ours that needs no escapes.
+func appendPlain(b []byte, s string) []byte {
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
 // orNullText writes a JSON string, null when it is empty.
 func orNullText(b []byte, s string) []byte {
 	if s == "" {
@@ -39,17 +47,35 @@ func appendTime(b []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return append(b, "null"...)
 	}
-	t = t.UTC()
-	year, month, day := t.Date()
-	if year < 1000 || year > 9999 {
+	sec := t.Unix()
+	if sec < 0 || sec > lastSecond {
 		return append(b, encode(on(t))...)
 	}
-	hour, minute, second := t.Clock()
-	ms := t.Nanosecond() / 1e6
+	year, month, day := dateOf(uint32(sec / 86400))
+	rest, ms := uint32(sec%86400), uint32(t.Nanosecond()/1e6)
+	hour, minute, second := rest/3600, rest/60%60, rest%60
 	return append(b, '"', byte('0'+year/1000), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10),
 		'-', byte('0'+month/10), byte('0'+month%10), '-', byte('0'+day/10), byte('0'+day%10),
 		'T', byte('0'+hour/10), byte('0'+hour%10), ':', byte('0'+minute/10), byte('0'+minute%10), ':', byte('0'+second/10), byte('0'+second%10),
 		'.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z', '"')
+}
+
+// lastSecond is the end of the year 9999.
+const lastSecond = 253402300799
+
+// dateOf is the date of a day since 1970: years begin in March here, so that the leap day is the last of its year, and 153 days are five months.
+func dateOf(days uint32) (year, month, day uint32) {
+	const perEra, perCentury, per4Years = 146097, 36524, 1461
+	days += 719468 // 0000-03-01
+	era, d := days/perEra, days%perEra
+	y := (d - d/(per4Years-1) + d/perCentury - d/(perEra-1)) / 365
+	d -= 365*y + y/4 - y/100
+	m := (5*d + 2) / 153
+	year, month, day = era*400+y, m+3, d-(153*m+2)/5+1
+	if m >= 10 {
+		year, month = year+1, m-9
+	}
+	return year, month, day
 }
 
 func appendAmount(b []byte, a *money.Amount) []byte {
@@ -61,12 +87,12 @@ func appendAmount(b []byte, a *money.Amount) []byte {
 
 // appendHead writes callHead, without braces.
 func appendHead(b []byte, c *Call, now time.Time) []byte {
-	b = appendText(append(b, `"uuid":`...), c.ID)
-	b = appendText(append(b, `,"type":`...), c.Kind)
-	b = appendText(append(b, `,"direction":`...), c.Direction)
+	b = appendPlain(append(b, `"uuid":`...), c.ID)
+	b = appendPlain(append(b, `,"type":`...), c.Kind)
+	b = appendPlain(append(b, `,"direction":`...), c.Direction)
 	b = appendText(append(b, `,"from":`...), c.From)
 	b = appendText(append(b, `,"to":`...), c.To)
-	b = appendText(append(b, `,"state":`...), string(c.State))
+	b = appendPlain(append(b, `,"state":`...), string(c.State))
 	b = strconv.AppendInt(append(b, `,"duration":`...), int64(math.Round(c.length(now).Seconds())), 10)
 	b = appendTime(append(b, `,"created_on":`...), c.Created)
 	return appendTime(append(b, `,"modified_on":`...), c.Modified)
@@ -110,7 +136,7 @@ func appendCause(b []byte, c *Call, brief bool) []byte {
 	switch {
 	case over:
 		b = strconv.AppendInt(append(b, `,"q850_cause":`...), int64(c.Q850), 10)
-		b = appendText(append(b, `,"q850_cause_string":`...), call.Name(c.Q850))
+		b = appendPlain(append(b, `,"q850_cause_string":`...), call.Name(c.Q850))
 	case !brief:
 		b = append(b, `,"q850_cause":null,"q850_cause_string":null`...)
 	}
@@ -127,8 +153,8 @@ func appendCause(b []byte, c *Call, brief bool) []byte {
 func appendFacts(b []byte, c *Call) []byte {
 	state, channel := switchStates(c)
 	b = orNullText(append(b, `,"bridged_to":`...), c.BridgedTo)
-	b = appendText(append(b, `,"freeswitch_call_state":`...), state)
-	b = appendText(append(b, `,"freeswitch_channel_state":`...), channel)
+	b = appendPlain(append(b, `,"freeswitch_call_state":`...), state)
+	b = appendPlain(append(b, `,"freeswitch_channel_state":`...), channel)
 	b = append(b, `,"stir_shaken_attest_level":null,"stir_shaken_identity":null`...)
 	return orNullText(append(b, `,"thread":`...), c.Thread)
 }
@@ -141,7 +167,7 @@ func appendOurs(b []byte, c *Call) []byte {
 	} else {
 		b = append(b, encode(c.Meta)...)
 	}
-	b = appendText(append(b, `,"legacy_state":`...), legacyState(c))
+	b = appendPlain(append(b, `,"legacy_state":`...), legacyState(c))
 	b = orNullText(append(b, `,"reason":`...), c.Reason)
 	b = orNullText(append(b, `,"hangup_by":`...), c.HangupBy)
 	b = orNullText(append(b, `,"machine":`...), c.Machine)
@@ -171,23 +197,46 @@ func appendScalars(b []byte, c *Call, now time.Time) []byte {
 
 // ties are the relations of a call that other parts render.
 type ties struct {
-	tn, app, account, country, lease, profile json.RawMessage
+	tn, app, account, inEvent, country, lease, profile json.RawMessage
 }
 
-func (v *viewer) ties(ctx context.Context, c *Call, account json.RawMessage) (ties, error) {
-	t := ties{account: account, country: v.country(c.Country)}
+// tieKey is what the relations of a call depend on.
+type tieKey struct {
+	account, app, lease, profile, country string
+	tn                                    e164.Number
+}
+
+// ties renders the relations of a call; calls of one number share them.
+func (v *viewer) ties(ctx context.Context, c *Call) (*ties, error) {
+	key := tieKey{c.Account, c.App, c.Lease, c.Profile, c.Country, c.TN}
+	if t := v.tied[key]; t != nil {
+		return t, nil
+	}
+	t := &ties{country: v.country(c.Country)}
 	var err error
+	if t.account, err = v.callAccount(ctx, c.Account); err != nil {
+		return nil, err
+	}
+	if t.inEvent, err = v.eventAccount(ctx, c.Account); err != nil {
+		return nil, err
+	}
 	if t.tn, err = v.tn(ctx, c.TN); err != nil {
-		return t, err
+		return nil, err
 	}
 	if t.app, err = v.app(ctx, c.Account, c.App); err != nil {
-		return t, err
+		return nil, err
 	}
 	if t.lease, err = v.lease(ctx, c.Account, c.Lease); err != nil {
-		return t, err
+		return nil, err
 	}
-	t.profile, err = v.profile(ctx, c.Account, c.Profile)
-	return t, err
+	if t.profile, err = v.profile(ctx, c.Account, c.Profile); err != nil {
+		return nil, err
+	}
+	if v.tied == nil {
+		v.tied = map[tieKey]*ties{}
+	}
+	v.tied[key] = t
+	return t, nil
 }
 
 // appendRelations writes callRelations.
@@ -233,10 +282,10 @@ func appendLog(b []byte, l *Log) []byte {
 	if l.Success {
 		state = `,"state":"success","reason":`
 	}
-	b = appendText(append(b, `{"uuid":`...), l.ID)
+	b = appendPlain(append(b, `{"uuid":`...), l.ID)
 	b = appendTime(append(b, `,"created_on":`...), l.Created)
 	b = appendTime(append(b, `,"modified_on":`...), l.Created)
-	b = appendText(append(b, `,"name":`...), l.Name)
+	b = appendPlain(append(b, `,"name":`...), l.Name)
 	b = strconv.AppendBool(append(b, `,"success":`...), l.Success)
 	b = appendText(append(b, state...), l.Reason)
 	b = appendRaw(append(b, `,"element":`...), l.Element)
@@ -284,10 +333,9 @@ func appendStatePayload(b []byte, c *Call, t *ties, now time.Time) []byte {
 
 // whole renders Call for an event or a webhook.
 func (v *viewer) whole(ctx context.Context, c *Call, k *kin) (json.RawMessage, error) {
-	account, err := v.callAccount(ctx, c.Account)
+	t, err := v.ties(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	t, err := v.ties(ctx, c, account)
-	return v.appendWhole(nil, c, &t, k, v.s.now()), err
+	return v.appendWhole(nil, c, t, k, v.s.now()), nil
 }

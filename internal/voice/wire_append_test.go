@@ -88,7 +88,7 @@ func anyAmount(t *rapid.T, name string) *money.Amount {
 
 func anyCall(t *rapid.T) Call {
 	c := Call{
-		ID: anyText(t, "id"), Account: anyText(t, "account"), Kind: kindApp, Direction: call.In, From: anyText(t, "from"), To: anyText(t, "to"), TN: e164.Number("12125550100"),
+		ID: "0194f2b0-6100-7d5e-8f60-718293a4b5c6", Account: anyText(t, "account"), Kind: kindApp, Direction: call.In, From: anyText(t, "from"), To: anyText(t, "to"), TN: e164.Number("12125550100"),
 		State:     rapid.SampledFrom([]call.State{call.Init, call.Ringing, call.Live, call.Bridged, call.Hangup, call.Destroyed}).Draw(t, "state"),
 		BridgedTo: anyText(t, "bridged"), Thread: anyText(t, "thread"), Q850: rapid.IntRange(0, 999).Draw(t, "q850"), Stack: anyText(t, "stack"), Reason: anyText(t, "reason"),
 		HangupBy: anyText(t, "by"), Machine: anyText(t, "machine"), Price: anyAmount(t, "price"), Rate: anyAmount(t, "rate"), SIPCallID: anyText(t, "call id"), Codec: anyText(t, "codec"),
@@ -109,7 +109,7 @@ func TestEventsOfACallAreRenderedAsItsSchemaSays(t *testing.T) {
 		v := s.viewer(nil)
 		c := anyCall(t)
 		log := Log{
-			ID: "l", Name: anyText(t, "log"), Success: rapid.Bool().Draw(t, "success"), Reason: anyText(t, "log reason"), Path: "Say[0]", Element: encode(anyText(t, "element")),
+			ID: "l", Name: "Say", Success: rapid.Bool().Draw(t, "success"), Reason: anyText(t, "log reason"), Path: "Say[0]", Element: encode(anyText(t, "element")),
 			Command: encode(map[string]any{"name": "Say"}), Started: now, Created: anyTime(t, "log created"),
 		}
 		var k kin
@@ -117,7 +117,7 @@ func TestEventsOfACallAreRenderedAsItsSchemaSays(t *testing.T) {
 			k = kin{parent: ptr(anyCall(t)), children: []Call{anyCall(t), anyCall(t)}, logs: []Log{log, log}, records: []Record{{ID: "r", State: "recording", Format: "wav", Created: now}}}
 		}
 		raw := func(what string) json.RawMessage { return encode(map[string]string{"what": what}) }
-		r := ties{raw("tn"), raw("app"), raw("account"), null, raw("lease"), null}
+		r := ties{tn: raw("tn"), app: raw("app"), account: raw("account"), country: null, lease: raw("lease"), profile: null}
 		rel := callRelations{
 			TN: r.tn, App: r.app, Connection: null, SIPUser: null, Account: r.account, Parent: parentOf(k.parent, now), Children: []callScalars{},
 			Records: s.wireRecords(k.records), Logs: wireLogs(k.logs), Country: null, Lerg: null, BatchItem: null, Hotkey: null, Lease: r.lease, Profile: null,
@@ -142,4 +142,23 @@ func TestEventsOfACallAreRenderedAsItsSchemaSays(t *testing.T) {
 			}
 		}
 	})
+}
+
+// BenchmarkCallState renders what one call_state event says of a call that has ended, without its envelope.
+func BenchmarkCallState(b *testing.B) {
+	now := time.UnixMilli(1800000000000)
+	v := (&Service{now: func() time.Time { return now }}).viewer(nil)
+	c := Call{
+		ID: "0194f2b0-6100-7d5e-8f60-718293a4b5c6", Kind: kindApp, Direction: call.In, From: "+13125550144", To: "12125550100", State: call.Destroyed, Q850: 16, Reason: "normal",
+		Created: now, Modified: now, InitOn: now, RingOn: now, AnswerOn: now, HangupOn: now, DestroyOn: now, FinishedOn: now, SIPCallID: "a-call@example.org", Codec: "PCMU",
+	}
+	log := Log{ID: c.ID, Name: "Answer", Success: true, Element: encode(c.ID), Command: encode(c.ID), Path: "Answer[0]", Started: now, Ended: now, Created: now}
+	k, t := kin{logs: []Log{log, log}}, ties{tn: null, app: null, account: null, inEvent: null, country: null, lease: null, profile: null}
+	buf := make([]byte, 0, 8<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		out := appendStatePayload(buf[:0], &c, &t, now)
+		out = v.appendState(out, &c, &t, &k, now)
+		b.SetBytes(int64(len(out)))
+	}
 }

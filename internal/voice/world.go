@@ -30,7 +30,7 @@ func (v voices) Speak(ctx context.Context, r flow.SayRequest) ([]int16, string, 
 	if v.s.cfg.Speech == nil {
 		return nil, "", flow.ErrTTS
 	}
-	samples, voice, err := v.s.cfg.Speech.Speak(ctx, speech.Request{Text: r.Text, Code: r.Code, Lang: r.Lang, Gender: r.Gender, Type: r.Type})
+	samples, voice, err := v.s.cfg.Speech.Speak(ctx, spoken(r))
 	switch {
 	case errors.Is(err, speech.ErrNoText):
 		err = flow.ErrNoText
@@ -41,6 +41,11 @@ func (v voices) Speak(ctx context.Context, r flow.SayRequest) ([]int16, string, 
 		err = flow.ErrTTS
 	}
 	return samples, voice.Code, err
+}
+
+// spoken is a request of call XML as the engines take it.
+func spoken(r flow.SayRequest) speech.Request {
+	return speech.Request{Text: r.Text, Code: r.Code, Lang: r.Lang, Gender: r.Gender, Type: r.Type}
 }
 
 // fetcher makes the HTTP requests of call XML.

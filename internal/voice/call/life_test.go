@@ -46,7 +46,7 @@ func TestManyShortCallsLeaveNothing(t *testing.T) {
 	}
 	one("100")
 	one("bridge")
-	w.gone()
+	w.quiet(a, b)
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
 	places := make(chan struct{}, atOnce)
 	var calls sync.WaitGroup
@@ -62,8 +62,8 @@ func TestManyShortCallsLeaveNothing(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	w.gone()
 	scripts.Wait()
+	w.quiet(a, b)
 	if got := openFiles(t); got > files+2 {
 		t.Errorf("%d open files, %d before", got, files)
 	}
@@ -88,4 +88,13 @@ func TestManyShortCallsLeaveNothing(t *testing.T) {
 	}
 	close(b.calls)
 	<-callees
+}
+
+// quiet waits until no call is left and closes the sockets that wait for other legs.
+func (w *world) quiet(phones ...*phone) {
+	w.gone()
+	w.ports.CloseIdle()
+	for _, p := range phones {
+		p.ports.CloseIdle()
+	}
 }

@@ -3,7 +3,6 @@ package flow
 import (
 	"context"
 	"errors"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -28,17 +27,15 @@ func runSay(ctx context.Context, m *Machine, c *command) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	said = strings.Join(strings.Fields(said), " ")
-	if said == "" {
+	r := c.toSay(said)
+	if r.Text == "" {
 		return "", failure("No text")
 	}
-	samples, voice, err := m.cfg.Voices.Speak(ctx, SayRequest{
-		Text: said, Code: c.str("code"), Lang: c.str("lang"), Gender: c.str("gender"), Type: c.str("type"),
-	})
+	samples, voice, err := m.cfg.Voices.Speak(ctx, r)
 	if err != nil {
 		return "", sayFailure(err)
 	}
-	c.result["characters"] = utf8.RuneCountInString(said)
+	c.result["characters"] = utf8.RuneCountInString(r.Text)
 	c.result["voice"] = voice
 	if err := m.play(ctx, looped(samples, c.count("loop")), m.leg(c.str("leg")), c.flag("early")); err != nil {
 		return "", err
