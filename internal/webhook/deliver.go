@@ -5,147 +5,57 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/fetch"
 )
 
 // maxHold is how long a node may have a delivery in hand: the longest request with all its redirects.
 const maxHold = fetch.MaxTimeout*(fetch.MaxRedirects+1) + leaseMargin
 
-var errStopped = errors.New("server stops")
+var (
+	errStopped = errors.New("server stops")
+	errBody    = errors.New("the event is no longer kept")
+)
 
-// Run sends due notifications until ctx ends. Requests under way then end too, and are made again by the next Run.
-func (s *Service) Run(ctx context.Context, ready func()) error {
-	if err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return takeBack(ctx, tx, s.node, s.now()) }); err != nil {
-		return err
-	}
-	ready()
-	s.dispatch(ctx)
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseMargin)
-	defer cancel()
-	return s.db.Update(last, func(ctx context.Context, tx *db.Tx) error { return takeBack(ctx, tx, s.node, s.now()) })
+// outcome is what came of an attempt.
+type outcome struct {
+	status   int
+	err      string
+	header   map[string]string
+	response string
+	took     time.Duration
+	later    time.Time // when the answer asked for the next try; zero: it did not
+	lost     bool      // there is nothing to send any more
 }
 
-// dispatch claims as many deliveries as there are idle workers, whenever something is due.
-func (s *Service) dispatch(ctx context.Context) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	free := make(chan struct{}, workers)
-	for range workers {
-		free <- struct{}{}
-	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.wake:
-		case <-timer.C:
-		}
-		for s.round(ctx, free, &wg) {
-		}
-		timer.Reset(s.pause(ctx))
-	}
+func (o outcome) good() bool { return o.err == "" && o.status >= 200 && o.status < 300 }
+
+// gone tells that the endpoint wants nothing any more.
+func (o outcome) gone() bool { return o.status == 410 }
+
+// result is an attempt that ended.
+type result struct {
+	d    *delivery
+	o    outcome
+	sent bool // false: the server stops, or the delivery may be another node's by now
 }
 
-// round starts what is due on idle workers and tells whether there may be more.
-func (s *Service) round(ctx context.Context, free chan struct{}, wg *sync.WaitGroup) (more bool) {
-	n := take(ctx, free)
-	if n == 0 {
-		return false
-	}
-	var list []*delivery
-	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		list, err = s.claim(ctx, tx, n, s.now())
-		return err
-	})
-	if err != nil {
-		if ctx.Err() == nil {
-			s.log.Warn("claim deliveries", "error", err)
-		}
-		list = nil
-	}
-	for range n - len(list) {
-		free <- struct{}{}
-	}
-	for _, d := range list {
-		wg.Go(func() {
-			s.deliver(ctx, d)
-			free <- struct{}{}
-			s.nudge() // the next of its key may go
-		})
-	}
-	return len(list) == n
-}
-
-// take waits for one idle worker and takes all that are idle.
-func take(ctx context.Context, free chan struct{}) int {
-	select {
-	case <-ctx.Done():
-		return 0
-	case <-free:
-	}
-	for n := 1; ; n++ {
-		select {
-		case <-free:
-		default:
-			return n
-		}
-	}
-}
-
-// pause is the time until the next delivery is due, at most the polling time.
-func (s *Service) pause(ctx context.Context) time.Duration {
-	at, err := nextDue(ctx, s.db.Read())
-	if err != nil || at.IsZero() {
-		return pollEvery
-	}
-	if d := at.Sub(s.now()); d > 0 && d < pollEvery {
-		return d
-	}
-	return pollEvery
-}
-
-// deliver makes one request and writes what came of it.
-func (s *Service) deliver(ctx context.Context, d *delivery) {
-	o, err := s.send(ctx, d)
-	if errors.Is(err, errStopped) {
-		return // Run takes it back
-	}
-	save := context.WithoutCancel(ctx)
-	if err := s.db.Update(save, func(ctx context.Context, tx *db.Tx) error { return s.finish(ctx, tx, d, o) }); err != nil {
-		s.log.Warn("save delivery", "delivery", d.id, "error", err)
-	}
-	s.log.Info("notification", "delivery", d.id, "account", d.notice.Account, "event", d.notice.Trigger, "attempt", d.tries, "status", o.status, "cause", o.err)
-}
-
+// send makes one request.
 func (s *Service) send(ctx context.Context, d *delivery) (outcome, error) {
-	n := d.notice
-	r := fetch.Request{Method: n.Method, URL: d.url(), Header: map[string][]string{}, Timeout: n.Timeout, RedirectLimit: schedules[n.Schedule].redirects, MaxBody: keptBody}
-	if n.Timeout < 0 {
-		r.Timeout = fetch.NoTimeout
+	r, err := s.request(ctx, d)
+	if errors.Is(err, errBody) {
+		return outcome{err: err.Error(), lost: true}, nil
 	}
-	for k, v := range n.Header {
-		r.Header.Set(k, v)
-	}
-	r.Header.Set("X-Opentact-Event", n.Trigger)
-	r.Header.Set("X-Opentact-Attempt", strconv.Itoa(d.tries))
-	if n.Method != "GET" {
-		r.Body = n.Body
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if n.Secret != "" {
-		sign(r.Header.Set, n.Secret, "msg_"+d.id, s.now(), r.Body)
+	if err != nil {
+		return outcome{err: err.Error()}, stopped(ctx)
 	}
 	a, err := s.fetch.Do(ctx, r)
-	o := outcome{status: a.Status, took: a.Duration, response: plain(a.Body)}
+	o := outcome{status: a.Status, took: a.Duration, response: plain(a.Body), header: shownHeader(a.Header)}
 	if err == nil {
 		if !o.good() {
 			o.err = "Status " + strconv.Itoa(a.Status)
+			o.later = retryAfter(a.Header.Get("Retry-After"), s.now())
 		}
 		return o, nil
 	}
@@ -156,7 +66,97 @@ func (s *Service) send(ctx context.Context, d *delivery) (outcome, error) {
 	return o, nil
 }
 
+func stopped(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return errStopped
+	}
+	return nil
+}
+
+// request is what a delivery sends. What is in the history is made of the same parts (shownRequest).
+func (s *Service) request(ctx context.Context, d *delivery) (fetch.Request, error) {
+	n := d.notice
+	r := fetch.Request{
+		Method: n.Method, URL: d.url(), Header: map[string][]string{}, Timeout: n.Timeout, RedirectLimit: schedules[n.Schedule].redirects, MaxBody: keptBody,
+	}
+	if n.Timeout < 0 {
+		r.Timeout = fetch.NoTimeout
+	}
+	for k, v := range n.Header {
+		r.Header.Set(k, v)
+	}
+	r.Header.Set("X-Opentact-Event", n.Trigger)
+	r.Header.Set("X-Opentact-Attempt", strconv.Itoa(d.tries))
+	var secrets []string
+	if d.endpoint != nil {
+		body, err := s.bodyOf(ctx, d)
+		if err != nil {
+			return r, err
+		}
+		n.Body, r.Method, r.Timeout, secrets = body, "POST", signedTimeout, d.endpoint.secrets(d.started)
+	} else if n.Secret != "" {
+		secrets = []string{n.Secret}
+	}
+	if r.Method != "GET" {
+		r.Body = n.Body
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if len(secrets) > 0 {
+		sign(r.Header.Set, secrets, d.messageID(), d.started, r.Body)
+	}
+	return r, nil
+}
+
 // plain makes bytes of a stranger into a text that every database takes.
 func plain(b []byte) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(string(b), "?"), "\x00", "?")
+}
+
+// hiddenHeaders of an answer may hold secrets of the customer.
+var hiddenHeaders = map[string]bool{"Set-Cookie": true, "Authorization": true, "Www-Authenticate": true, "Proxy-Authenticate": true, "X-Api-Key": true}
+
+// shownHeader is what is kept of an answer's headers.
+func shownHeader(h map[string][]string) map[string]string {
+	if len(h) == 0 {
+		return nil
+	}
+	out, size := map[string]string{}, 0
+	for k, v := range h {
+		text := plain([]byte(strings.Join(v, ", ")))
+		if hiddenHeaders[k] {
+			text = mask
+		}
+		if size += len(k) + len(text); size > keptHeader {
+			continue
+		}
+		out[k] = text
+	}
+	return out
+}
+
+// retryAfter reads the header of that name, seconds or an HTTP date (RFC 9110 §10.2.3); what is more than 24 hours away counts as 24 hours.
+func retryAfter(v string, now time.Time) time.Time {
+	v = strings.TrimSpace(v)
+	if v == "" {
+		return time.Time{}
+	}
+	latest := now.Add(maxPause)
+	if strings.Trim(v, "0123456789") == "" {
+		if n, err := strconv.ParseInt(v, 10, 32); err == nil && time.Duration(n)*time.Second <= maxPause {
+			return now.Add(time.Duration(n) * time.Second)
+		}
+		return latest
+	}
+	for _, form := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
+		if t, err := time.Parse(form, v); err == nil {
+			if t.After(latest) {
+				return latest
+			}
+			if t.Before(now) {
+				return time.Time{}
+			}
+			return t
+		}
+	}
+	return time.Time{}
 }

@@ -1,0 +1,346 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/opentact/opentact/internal/db"
+)
+
+// delivery is a notification that is to be sent now.
+type delivery struct {
+	id, lane, ord string
+	seq           int64
+	notice        Notice
+	event         string    // of a signed one
+	endpoint      *Endpoint // of a signed one, as it was at the claim
+	tries         int       // this one included
+	failures      int
+	planned       time.Time // when it was due
+	started       time.Time
+	gap           time.Duration // between the attempts of its lane before it
+}
+
+// extra tells an attempt that the schedule did not ask for: its failure moves nothing.
+func (d *delivery) extra() bool { return d.planned.After(d.started) }
+
+// url is the address of this try.
+func (d *delivery) url() string {
+	if d.endpoint != nil {
+		return d.endpoint.URL
+	}
+	i, _, _ := schedules[d.notice.Schedule].step(d.failures, len(d.notice.URLs))
+	return d.notice.URLs[min(i, len(d.notice.URLs)-1)]
+}
+
+// messageID is the webhook-id: the same on every try and replay.
+func (d *delivery) messageID() string {
+	if d.event != "" {
+		return "msg_" + d.event
+	}
+	return "msg_" + d.id
+}
+
+func insertNotice(ctx context.Context, tx *db.Tx, id, lane string, n Notice, now time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO webhook_delivery (uuid, account, lane, ord, seq, trigger_name, schedule, urls, method, header, body, secret, timeout_ms, state,
+		tries, failures, due_on, planned_on, created_on, modified_on) VALUES ($1, $2, $3, $4, $13, $5, $6, $7, $8, $9, $10, $11, $12, 'pending', 0, 0, $13, $13, $13, $13)`,
+		id, n.Account, lane, db.Text(n.Key), n.Trigger, string(n.Schedule), db.JSONOf(n.URLs), n.Method, db.JSONOf(n.Header), db.Text(n.Body), db.Text(n.Secret),
+		timeoutMS(n.Timeout), now.UnixMicro())
+	if err != nil {
+		return fmt.Errorf("insert delivery: %w", err)
+	}
+	return nil
+}
+
+// timeoutMS keeps "no limit" as -1.
+func timeoutMS(d time.Duration) int64 {
+	if d < 0 {
+		return -1
+	}
+	return d.Milliseconds()
+}
+
+const deliveryColumns = `j.uuid, j.account, j.lane, j.ord, j.seq, j.event, j.trigger_name, j.schedule, j.urls, j.method, j.header, j.body, j.secret, j.timeout_ms,
+	j.tries, j.failures, j.due_on`
+
+func scanDelivery(into func(...any) error) (*delivery, error) {
+	d := &delivery{}
+	var urls db.JSON[[]string]
+	var header db.JSON[map[string]string]
+	var ord, event, method, body, secret db.Text
+	var timeout *int64
+	var due db.Time
+	n := &d.notice
+	if err := into(&d.id, &n.Account, &d.lane, &ord, &d.seq, &event, &n.Trigger, &n.Schedule, &urls, &method, &header, &body, &secret, &timeout,
+		&d.tries, &d.failures, &due); err != nil {
+		return nil, err
+	}
+	d.ord, d.event, d.planned = string(ord), string(event), due.Time
+	n.URLs, n.Method, n.Header, n.Body, n.Secret = urls.V, string(method), header.V, json.RawMessage(body), string(secret)
+	if timeout != nil {
+		n.Timeout = time.Duration(*timeout) * time.Millisecond
+	}
+	return d, nil
+}
+
+// older is the condition of an older delivery e that holds back j: one that was never tried, or that is being tried, or whose time to block is not over.
+const older = `SELECT 1 FROM webhook_delivery AS e WHERE e.ord = j.ord AND e.due_on IS NOT NULL AND (e.seq, e.uuid) < (j.seq, j.uuid)
+	AND (e.block_until IS NULL OR e.block_until > $2`
+
+// dueIn gives up to n due deliveries of a lane, those that are due for longest first. What a node has in hand is its own as long as it lives (TakeBack): its
+// clock is not ours. Only what nobody came back to for a day counts as lost.
+func dueIn(ctx context.Context, tx *db.Tx, lane string, now time.Time, n int) ([]*delivery, error) {
+	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+" FROM webhook_delivery AS j WHERE j.lane = $1 AND j.due_on <= $2 AND (j.owner IS NULL OR j.due_on <= $3) AND NOT EXISTS ("+older+`))
+		ORDER BY j.due_on, j.seq, j.uuid LIMIT $4`, lane, now.UnixMicro(), now.Add(-strayAfter).UnixMicro(), int64(n))
+	return db.List("due deliveries", rows, err, scanDelivery)
+}
+
+// waitingIn gives up to n deliveries of a lane that were not tried since a time, in the order of the log and whenever they are due.
+func waitingIn(ctx context.Context, tx *db.Tx, lane string, now, since time.Time, n int) ([]*delivery, error) {
+	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+` FROM webhook_delivery AS j WHERE j.lane = $1 AND j.due_on IS NOT NULL AND j.owner IS NULL
+		AND (j.tried_on IS NULL OR j.tried_on <= $3) AND NOT EXISTS (`+older+` OR e.tried_on <= $3)) ORDER BY j.seq, j.uuid LIMIT $4`,
+		lane, now.UnixMicro(), since.UnixMicro(), int64(n))
+	return db.List("waiting deliveries", rows, err, scanDelivery)
+}
+
+// elderOf gives the oldest delivery of the same order that was not tried since d became due, or nil.
+func elderOf(ctx context.Context, tx *db.Tx, d *delivery) (*delivery, error) {
+	if d.ord == "" {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+` FROM webhook_delivery AS j WHERE j.ord = $1 AND j.due_on IS NOT NULL AND j.owner IS NULL
+		AND (j.seq, j.uuid) < ($2, $3) AND j.tried_on < $4 ORDER BY j.seq, j.uuid LIMIT 1`, d.ord, d.seq, d.id, d.planned.UnixMicro())
+	return first(db.List("older delivery", rows, err, scanDelivery))
+}
+
+// oldestIn gives the oldest delivery of a lane that nobody has in hand, or nil.
+func oldestIn(ctx context.Context, tx *db.Tx, lane string) (*delivery, error) {
+	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+" FROM webhook_delivery AS j WHERE j.lane = $1 AND j.due_on IS NOT NULL AND j.owner IS NULL ORDER BY j.seq, j.uuid LIMIT 1", lane)
+	return first(db.List("oldest delivery", rows, err, scanDelivery))
+}
+
+func first(list []*delivery, err error) (*delivery, error) {
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return list[0], nil
+}
+
+// openGate lets one node at a time claim, so that none sends more at once than an endpoint may get.
+func openGate(ctx context.Context, tx *db.Tx) error {
+	if tx.Engine() != db.Postgres {
+		return nil
+	}
+	const query = "SELECT 1 FROM webhook_gate WHERE one = 1"
+	if err := tx.Lock(ctx, "webhook gate", query); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, query+tx.ForUpdate()); err != nil { // Lock leaves it to a transaction's only function
+		return fmt.Errorf("claim deliveries: %w", err)
+	}
+	return nil
+}
+
+// inHand gives how many deliveries of each lane other nodes are sending.
+func inHand(ctx context.Context, tx *db.Tx, node string) (map[string]int, error) {
+	rows, err := tx.Query(ctx, "SELECT lane, count(*) FROM webhook_delivery WHERE owner IS NOT NULL AND owner <> $1 GROUP BY lane", node)
+	type row struct {
+		lane string
+		n    int
+	}
+	list, err := db.List("deliveries in hand", rows, err, func(into func(...any) error) (r row, err error) {
+		err = into(&r.lane, &r.n)
+		return r, err
+	})
+	out := map[string]int{}
+	for _, r := range list {
+		out[r.lane] = r.n
+	}
+	return out, err
+}
+
+// own takes deliveries into this node's hands and writes their attempts. It gives those that nobody changed in the meantime.
+func (s *Service) own(ctx context.Context, tx *db.Tx, list []*delivery, now time.Time) ([]*delivery, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	taken := map[string]bool{}
+	for rest := list; len(rest) > 0; {
+		n := chunkOf(len(rest))
+		args := []any{
+			s.node, now.Add(maxHold).UnixMicro(), now.UnixMicro(), now.Add(schedules[App].block).UnixMicro(), now.Add(schedules[Messaging].block).UnixMicro(),
+			now.Add(-strayAfter).UnixMicro(),
+		}
+		marks := marksOf(rest[:n], &args)
+		rows, err := tx.Query(ctx, `UPDATE webhook_delivery SET owner = $1, planned_on = due_on, due_on = $2, tries = tries + 1, tried_on = $3, block_until = CASE schedule
+			WHEN 'signed' THEN CAST($2 AS BIGINT) WHEN 'app' THEN COALESCE(block_until, CAST($4 AS BIGINT)) ELSE COALESCE(block_until, CAST($5 AS BIGINT)) END
+			WHERE uuid IN (`+marks+`) AND due_on IS NOT NULL AND (owner IS NULL OR due_on <= $6) RETURNING uuid`, args...)
+		ids, err := db.List("claim deliveries", rows, err, func(into func(...any) error) (id string, err error) { err = into(&id); return id, err })
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			taken[id] = true
+		}
+		rest = rest[n:]
+	}
+	var out []*delivery
+	for _, d := range list {
+		if taken[d.id] {
+			d.tries++
+			d.started = now
+			out = append(out, d)
+		}
+	}
+	return out, insertAttempts(ctx, tx, out)
+}
+
+func insertAttempts(ctx context.Context, tx *db.Tx, list []*delivery) error {
+	for len(list) > 0 {
+		n := chunkOf(len(list))
+		args := make([]any, 0, n*4)
+		for _, d := range list[:n] {
+			args = append(args, d.id, int64(d.tries), redacted(d.url()), d.started.UnixMicro())
+		}
+		if _, err := tx.Exec(ctx, "INSERT INTO webhook_attempt (delivery, n, url, started_on) VALUES "+db.Values(n, 4), args...); err != nil {
+			return fmt.Errorf("insert attempts: %w", err)
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// marksOf adds the ids of deliveries to the arguments of a statement and gives their marks.
+func marksOf(list []*delivery, args *[]any) string {
+	var b strings.Builder
+	for i, d := range list {
+		*args = append(*args, d.id)
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("$" + strconv.Itoa(len(*args)))
+	}
+	return b.String()
+}
+
+func deliveriesOf(list []result) []*delivery {
+	out := make([]*delivery, len(list))
+	for i, r := range list {
+		out[i] = r.d
+	}
+	return out
+}
+
+// chunkOf gives the largest of a few sizes that fits, so that statements stay prepared.
+func chunkOf(rows int) int {
+	for _, size := range []int{64, 16, 4} {
+		if rows >= size {
+			return size
+		}
+	}
+	return 1
+}
+
+// saveAttempts writes what came of attempts.
+func saveAttempts(ctx context.Context, tx *db.Tx, list []result) error {
+	for len(list) > 0 {
+		n := chunkOf(len(list))
+		args := make([]any, 0, n*9)
+		for _, r := range list[:n] {
+			args = append(args, r.d.id, int64(r.d.tries), redacted(r.d.url()), r.d.started.UnixMicro(), r.o.took.Milliseconds(), int64(r.o.status), db.Text(r.o.err),
+				db.JSONOf(r.o.header), db.Text(r.o.response))
+		}
+		_, err := tx.Exec(ctx, "INSERT INTO webhook_attempt (delivery, n, url, started_on, duration_ms, status, error, header, response) VALUES "+db.Values(n, 9)+
+			` ON CONFLICT (delivery, n) DO UPDATE SET duration_ms = excluded.duration_ms, status = excluded.status, error = excluded.error, header = excluded.header,
+			response = excluded.response`, args...)
+		if err != nil {
+			return fmt.Errorf("save attempts: %w", err)
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// saveSuccesses ends deliveries that arrived, as far as they are still this node's.
+func (s *Service) saveSuccesses(ctx context.Context, tx *db.Tx, list []result, now time.Time) error {
+	for len(list) > 0 {
+		n := chunkOf(len(list))
+		args := []any{now.UnixMicro(), s.node}
+		marks := marksOf(deliveriesOf(list[:n]), &args)
+		_, err := tx.Exec(ctx, `UPDATE webhook_delivery SET state = 'success', due_on = NULL, owner = NULL, modified_on = $1
+			WHERE owner = $2 AND uuid IN (`+marks+")", args...)
+		if err != nil {
+			return fmt.Errorf("save deliveries: %w", err)
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// saveFailure writes the next try of a delivery, or its end when due is zero, as far as it is still this node's.
+func (s *Service) saveFailure(ctx context.Context, tx *db.Tx, d *delivery, lane string, failures int, due, now time.Time) error {
+	state := "pending"
+	if due.IsZero() {
+		state = "failed"
+	}
+	_, err := tx.Exec(ctx, `UPDATE webhook_delivery SET state = $1, lane = $2, failures = $3, due_on = $4, owner = NULL, modified_on = $5,
+		block_until = CASE schedule WHEN 'signed' THEN $5 ELSE block_until END WHERE uuid = $6 AND owner = $7 AND tries = $8`,
+		state, lane, int64(failures), db.At(due), now.UnixMicro(), d.id, s.node, int64(d.tries))
+	if err != nil {
+		return fmt.Errorf("save delivery: %w", err)
+	}
+	return nil
+}
+
+// letGo gives back what this node had in hand and did not send, unless it was declared dead.
+func (s *Service) letGo(ctx context.Context, tx *db.Tx, list []*delivery) error {
+	if err := s.fence(ctx, tx); err != nil {
+		return err
+	}
+	now := s.now()
+	for _, d := range list {
+		_, err := tx.Exec(ctx, `UPDATE webhook_delivery SET owner = NULL, due_on = $1, planned_on = $1, block_until = CASE schedule WHEN 'signed' THEN $2 ELSE block_until END
+			WHERE uuid = $3 AND owner = $4 AND tries = $5`, now.Add(unheldWait).UnixMicro(), now.UnixMicro(), d.id, s.node, int64(d.tries))
+		if err != nil {
+			return fmt.Errorf("let deliveries go: %w", err)
+		}
+	}
+	return nil
+}
+
+// takeBack makes due what a node had in hand.
+func takeBack(ctx context.Context, tx *db.Tx, node string, now time.Time) error {
+	_, err := tx.Exec(ctx, "UPDATE webhook_delivery SET owner = NULL, due_on = $1, planned_on = $1, block_until = CASE schedule WHEN 'signed' THEN $1 ELSE block_until END WHERE owner = $2", now.UnixMicro(), node)
+	if err != nil {
+		return fmt.Errorf("take back deliveries: %w", err)
+	}
+	_, err = tx.Exec(ctx, "UPDATE webhook_fanout SET owner = NULL, until = 0 WHERE owner = $1", node)
+	if err != nil {
+		return fmt.Errorf("take back the fan-out: %w", err)
+	}
+	return nil
+}
+
+// dueLanes gives every lane that something waits in, and when its next delivery is due: one look-up in the index for each lane.
+func dueLanes(ctx context.Context, q db.Querier) (map[string]time.Time, error) {
+	rows, err := q.Query(ctx, `WITH RECURSIVE l (lane) AS (SELECT min(lane) FROM webhook_delivery WHERE due_on IS NOT NULL UNION ALL
+		SELECT (SELECT min(d.lane) FROM webhook_delivery AS d WHERE d.due_on IS NOT NULL AND d.lane > l.lane) FROM l WHERE l.lane IS NOT NULL)
+		SELECT lane, (SELECT min(d.due_on) FROM webhook_delivery AS d WHERE d.lane = l.lane AND d.due_on IS NOT NULL) FROM l WHERE lane IS NOT NULL`)
+	type row struct {
+		lane string
+		due  db.Time
+	}
+	list, err := db.List("lanes", rows, err, func(into func(...any) error) (r row, err error) {
+		err = into(&r.lane, &r.due)
+		return r, err
+	})
+	out := make(map[string]time.Time, len(list))
+	for _, r := range list {
+		out[r.lane] = r.due.Time
+	}
+	return out, err
+}
