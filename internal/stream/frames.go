@@ -12,8 +12,8 @@ import (
 	"github.com/opentact/opentact/internal/fault"
 )
 
-// frame is what a client sends.
-type frame struct {
+// request is what a client sends.
+type request struct {
 	Type    string          `json:"type"`
 	Payload json.RawMessage `json:"payload"`
 }
@@ -36,7 +36,7 @@ func encode(v any) []byte {
 }
 
 // handle answers one frame of an authenticated client.
-func (s *socket) handle(ctx context.Context, f frame) {
+func (s *socket) handle(ctx context.Context, f request) {
 	switch f.Type {
 	case "ping":
 		s.answer(encode(map[string]string{"type": "pong", "timestamp": s.gate.now().UTC().Format("2006-01-02T15:04:05.000Z")}))
@@ -69,78 +69,74 @@ func (s *socket) subscribe(ctx context.Context, payload json.RawMessage) {
 			}
 		}
 	}
-	since := int64(-1)
-	if p.Since != nil {
-		seq, err := event.ParseCursor(*p.Since)
-		if err != nil {
-			refuse(400, "payload.since is not a cursor")
-			return
+	since, err := s.since(ctx, p.Since)
+	if err != nil {
+		e := fault.Of(err)
+		if e == nil {
+			s.gate.log.Warn("resume a websocket", "error", err)
+			e = fault.New(fault.Unavailable)
 		}
-		if err := s.gate.events.Check(ctx, seq); err != nil {
-			e := fault.Of(err)
-			if e == nil {
-				e = fault.New(fault.Unavailable)
-			}
-			refuse(fault.Lookup(e.Code).Status, e.Public())
-			return
-		}
-		since = seq
+		refuse(fault.Lookup(e.Code).Status, e.Public())
+		return
 	}
-	head, err := s.horizon(ctx, since)
+	_, removed, err := s.gate.events.Head(ctx)
 	if err != nil {
 		refuse(503, "Service unavailable")
 		return
 	}
-	s.choose(p.Types, since, head)
+	s.choose(p.Types, since, removed)
 }
 
-// horizon gives the newest cursor that the answer may name. Without a resumption the client takes it that everything after that cursor is chosen by the new
-// types; so rows that are committed but did not come by here yet must be after it, and zero leaves it to the socket's own place.
-func (s *socket) horizon(ctx context.Context, since int64) (int64, error) {
-	head, _, err := s.gate.events.Head(ctx)
-	if err != nil || since >= 0 {
-		return head, err
+// live says that a subscribe frame wants no stored events.
+const live = -1
+
+// since reads the cursor of a subscribe frame, which may have none.
+func (s *socket) since(ctx context.Context, cursor *string) (int64, error) {
+	if cursor == nil {
+		return live, nil
 	}
-	s.mu.Lock()
-	place := s.place
-	s.mu.Unlock()
-	if place >= head {
-		return head, nil
+	seq, err := event.ParseCursor(*cursor)
+	if err != nil {
+		return 0, fault.Newf(fault.Validation, "payload.since: %s", noCursor)
 	}
-	coming, err := s.gate.events.Read(ctx, event.Query{Account: s.who.Account, After: place, Until: head, Limit: 1})
-	if err != nil || len(coming) > 0 {
-		return 0, err
-	}
-	return head, nil
+	return seq, s.gate.resumable(ctx, s.who.Account, seq)
 }
 
-// choose takes effect and queues the answer, in that order, under one lock: the answer stands before the events that it lets through.
-func (s *socket) choose(types *[]string, since, head int64) {
+// choose takes effect and queues the answer, in that order, under one lock: the answer stands before the events that it lets through. The answer's cursor is the
+// client's own and everything after it is chosen by the new types; rows that are committed but did not come by here yet are after it. Removed is how far the
+// retention went: a place before it could not be resumed from.
+func (s *socket) choose(types *[]string, since, removed int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.types = nil
 	if types != nil {
-		s.types = append([]string{}, *types...)
+		s.types = slices.Clone(*types)
+	}
+	cursor := max(s.place, removed)
+	if since >= 0 {
+		cursor = max(cursor, since, s.latest)
 	}
 	names := s.types
+	for _, t := range storedTypes(s.stored, s.gate.now()) {
+		if !slices.Contains(names, t) {
+			names = append(names, t)
+		}
+	}
 	if names == nil {
-		names = storedTypes(s.stored, s.gate.now())
+		names = []string{}
 	}
-	if since < 0 {
-		head = max(head, s.place)
-	}
-	answer := reply{Type: "subscribe", Success: true, Message: "ok", Payload: map[string]any{"types": names, "cursor": event.FormatCursor(head)}}
-	s.frames = append(s.frames, encode(answer))
+	s.answerLocked(encode(reply{Type: "subscribe", Success: true, Message: "ok", Payload: map[string]any{"types": names, "cursor": event.FormatCursor(cursor)}}))
 	if since >= 0 {
 		s.replaying, s.replay, s.after = true, &replayJob{after: since}, since
 		s.queue, s.bytes = nil, 0 // the log has them, after the cursor
+		s.kick()
 	}
-	s.signal()
 }
 
 func storedTypes(subs []Subscription, now time.Time) []string {
 	out := []string{}
 	for _, s := range subs {
-		if s.Active && (s.Expires.IsZero() || now.Before(s.Expires)) && !slices.Contains(out, s.Type) {
+		if s.Channel == "wss" && s.Active && (s.Expires.IsZero() || now.Before(s.Expires)) && !slices.Contains(out, s.Type) {
 			out = append(out, s.Type)
 		}
 	}

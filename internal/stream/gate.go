@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
@@ -19,20 +20,23 @@ const (
 	authDeadline   = 10 * time.Second
 	pingEvery      = 30 * time.Second
 	missedPings    = 2
-	checkEvery     = 15 * time.Second // how soon a revoked token or a deactivated user loses its sockets
 	socketsPerUser = 20
 	maxQueued      = 1000
 	maxQueuedBytes = 4 << 20
-	maxFrame       = 64 << 10 // from the client
-	writeDeadline  = 20 * time.Second
+	maxFrame       = 64 << 10         // from the client
+	writeDeadline  = 2 * time.Minute  // half of it is the least that a write gets; unanswered pings end a socket earlier
+	lastWrite      = 20 * time.Second // what a write in progress gets once the socket shall end: then the close frame finds its place
+	closeWait      = 3 * time.Second  // for the other side's close frame, then the connection is cut
 	replayChunk    = 200
+	maxWrite       = 32        // frames written with one system call
+	maxWriteBytes  = 256 << 10 // and their bytes, when it is more than one frame
+	kernelBuffer   = 128 << 10 // what waits in the kernel for a client that does not read
 )
 
 // Session is who a socket belongs to.
 type Session struct {
 	Account, User, Email string
 	Token, JTI           string // uuid of the API token, or id of the JWT, that opened it
-	Issued               time.Time
 }
 
 // Sessions is what the gate asks of accounts.
@@ -43,15 +47,27 @@ type Sessions interface {
 	AuthViews(ctx context.Context, q db.Querier, s Session) (user, account json.RawMessage, err error)
 }
 
+// Bus tells other nodes that a user's subscriptions changed.
+type Bus interface {
+	Publish(subject string, data []byte) error
+	Subscribe(subject string, f func(data []byte)) (unsubscribe func(), err error)
+}
+
+// changedSubject is the subject of that news; its data is the user's uuid.
+const changedSubject = "stream.changed"
+
 // Config is what a Gate needs.
 type Config struct {
 	DB       *db.DB
 	Log      *event.Log
 	Sessions Sessions
+	Bus      Bus // nil: this node is alone
 	Logger   *slog.Logger
 	Now      func() time.Time // nil: time.Now
 	// AuthWithin is the time until a connection must have signed in; zero: ten seconds.
 	AuthWithin time.Duration
+	// PingEvery is the time between two pings of a socket; zero: thirty seconds. Its session is checked twice in it.
+	PingEvery time.Duration
 }
 
 // Gate serves the websockets of this node.
@@ -59,21 +75,32 @@ type Gate struct {
 	db       *db.DB
 	events   *event.Log
 	sessions Sessions
+	hooks    Hooks   // see Attach
+	reports  Reports // see Attach
+	bus      Bus
 	log      *slog.Logger
 	now      func() time.Time
 	within   time.Duration
-	halted   chan struct{} // closed when the gate stops
+	pings    time.Duration
+	ctx      context.Context // of what sockets wait for; halt ends it when the gate stops
+	halt     context.CancelFunc
+	read     atomic.Int64 // counts readings of subscriptions: a later one has seen all that an earlier one saw
 
-	mu       sync.RWMutex // guards the maps and stopping; running grows under it, while not stopping
-	accounts map[string]map[*socket]struct{}
-	users    map[string]int
+	mu       sync.RWMutex // guards the maps, the wheel and stopping; running grows under it, while not stopping
+	accounts map[string][]*socket
+	users    map[string][]*socket
+	wheel    wheel
 	stopping bool
 	running  sync.WaitGroup
 }
 
 // NewGate makes a gate; Run feeds its sockets.
 func NewGate(cfg Config) *Gate {
-	g := &Gate{db: cfg.DB, events: cfg.Log, sessions: cfg.Sessions, log: cfg.Logger, now: cfg.Now, within: cfg.AuthWithin, halted: make(chan struct{}), accounts: map[string]map[*socket]struct{}{}, users: map[string]int{}}
+	g := &Gate{
+		db: cfg.DB, events: cfg.Log, sessions: cfg.Sessions, bus: cfg.Bus, log: cfg.Logger, now: cfg.Now, within: cfg.AuthWithin, pings: cfg.PingEvery,
+		accounts: map[string][]*socket{}, users: map[string][]*socket{},
+	}
+	g.ctx, g.halt = context.WithCancel(context.Background())
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -83,29 +110,33 @@ func NewGate(cfg Config) *Gate {
 	if g.within <= 0 {
 		g.within = authDeadline
 	}
+	if g.pings <= 0 {
+		g.pings = pingEvery
+	}
 	return g
 }
 
 // Run hands committed events to the sockets until ctx ends; then every socket is closed with 1001 and waited for.
 func (g *Gate) Run(ctx context.Context, ready func()) error {
+	defer g.closeAll()
 	cancel := g.events.Subscribe(g.offer)
 	defer cancel()
+	if g.bus != nil {
+		unsubscribe, err := g.bus.Subscribe(changedSubject, func(user []byte) { g.reread(ctx, string(user)) })
+		if err != nil {
+			return err
+		}
+		defer unsubscribe()
+	}
 	ready()
-	tick := time.NewTicker(checkEvery)
+	tick := time.NewTicker(g.pings / slots)
 	defer tick.Stop()
-	pings := time.NewTicker(pingEvery)
-	defer pings.Stop()
-	for {
+	for turn := 0; ; turn++ {
 		select {
 		case <-ctx.Done():
-			g.closeAll()
 			return nil
 		case <-tick.C:
-			g.check(ctx)
-		case <-pings.C:
-			for _, s := range g.all() {
-				s.ping()
-			}
+			g.turn(ctx, turn)
 		}
 	}
 }
@@ -114,7 +145,7 @@ func (g *Gate) Run(ctx context.Context, ready func()) error {
 func (g *Gate) Online(user string) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return g.users[user] > 0
+	return len(g.users[user]) > 0
 }
 
 // Sockets counts the authenticated sockets.
@@ -122,42 +153,64 @@ func (g *Gate) Sockets() int {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	n := 0
-	for _, c := range g.users {
-		n += c
+	for _, list := range g.accounts {
+		n += len(list)
 	}
 	return n
 }
 
-// admit registers a socket, unless its user has too many or the gate stops.
-func (g *Gate) admit(s *socket) (ok bool, code int, reason string) {
+// enter takes a connection in, unless the gate stops; leave takes it out.
+func (g *Gate) enter(s *socket) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stopping {
+		return false
+	}
+	g.running.Add(1)
+	g.wheel.enter(s)
+	return true
+}
+
+// admit registers a socket that signed in, unless its user has too many or the gate stops.
+func (g *Gate) admit(s *socket, who Session) (ok bool, code int, reason string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.stopping:
 		return false, closeRestart, "server restarts"
-	case g.users[s.who.User] >= socketsPerUser:
+	case len(g.users[who.User]) >= socketsPerUser:
 		return false, closeTooMany, "too many sockets"
 	}
-	if g.accounts[s.who.Account] == nil {
-		g.accounts[s.who.Account] = map[*socket]struct{}{}
-	}
-	g.accounts[s.who.Account][s] = struct{}{}
-	g.users[s.who.User]++
+	s.who, s.seat = who, len(g.accounts[who.Account])
+	g.accounts[who.Account] = append(g.accounts[who.Account], s)
+	g.users[who.User] = append(g.users[who.User], s)
+	g.wheel.settle(s, who.User)
 	return true, 0, ""
 }
 
-func (g *Gate) drop(s *socket) {
+func (g *Gate) leave(s *socket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	set := g.accounts[s.who.Account]
-	if _, ok := set[s]; !ok {
+	g.wheel.remove(s)
+	if s.who.User == "" {
 		return
 	}
-	delete(set, s)
-	if len(set) == 0 {
+	seats := g.accounts[s.who.Account]
+	last := len(seats) - 1
+	seats[s.seat], seats[last].seat = seats[last], s.seat
+	seats[last] = nil
+	if g.accounts[s.who.Account] = seats[:last]; last == 0 {
 		delete(g.accounts, s.who.Account)
 	}
-	if g.users[s.who.User]--; g.users[s.who.User] == 0 {
+	own := g.users[s.who.User]
+	for i, other := range own {
+		if other == s {
+			own[i], own[len(own)-1] = own[len(own)-1], nil
+			own = own[:len(own)-1]
+			break
+		}
+	}
+	if g.users[s.who.User] = own; len(own) == 0 {
 		delete(g.users, s.who.User)
 	}
 }
@@ -166,75 +219,55 @@ func (g *Gate) drop(s *socket) {
 func (g *Gate) offer(r event.Row) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	for s := range g.accounts[r.Account] {
-		s.offer(r)
+	seats := g.accounts[r.Account]
+	if len(seats) == 0 {
+		return
 	}
-}
-
-func (g *Gate) all() []*socket {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	var out []*socket
-	for _, set := range g.accounts {
-		for s := range set {
-			out = append(out, s)
-		}
+	p := &parcel{row: r}
+	now := g.now()
+	for _, s := range seats {
+		s.offer(p, now)
 	}
-	return out
-}
-
-// check closes the sockets whose session was ended; each session is asked for once.
-func (g *Gate) check(ctx context.Context) {
-	alive := map[Session]bool{}
-	for _, s := range g.all() {
-		ok, known := alive[s.who]
-		if !known {
-			var err error
-			if ok, err = g.sessions.Alive(ctx, s.who); err != nil {
-				g.log.Warn("check websocket session", "error", err)
-				ok = true
-			}
-			alive[s.who] = ok
-		}
-		if !ok {
-			s.end(closeUnauthorized, "not authenticated")
-		}
-	}
-}
-
-// enter counts a connection, unless the gate stops.
-func (g *Gate) enter() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.stopping {
-		return false
-	}
-	g.running.Add(1)
-	return true
 }
 
 // closeAll ends every connection, also those that have not signed in, and waits for their goroutines.
 func (g *Gate) closeAll() {
 	g.mu.Lock()
 	g.stopping = true
+	all := g.wheel.all()
 	g.mu.Unlock()
-	close(g.halted)
-	for _, s := range g.all() {
+	g.halt()
+	for _, s := range all {
 		s.end(closeRestart, "server restarts")
+		s.within(closeWait)
 	}
 	g.running.Wait()
 }
 
-// changed makes the sockets of a user read their stored subscriptions anew.
+// changed makes the sockets of a user read their stored subscriptions anew, on this node before it returns and then on the others.
 func (g *Gate) changed(ctx context.Context, user string) {
+	g.reread(ctx, user)
+	if g.bus == nil {
+		return
+	}
+	if err := g.bus.Publish(changedSubject, []byte(user)); err != nil {
+		g.log.Warn("tell of changed subscriptions", "error", err)
+	}
+}
+
+func (g *Gate) reread(ctx context.Context, user string) {
+	if !g.Online(user) {
+		return
+	}
+	reading := g.read.Add(1)
 	subs, err := list(ctx, g.db.Read(), user)
 	if err != nil {
 		g.log.Warn("read event subscriptions", "error", err)
 		return
 	}
-	for _, s := range g.all() {
-		if s.who.User == user {
-			s.setStored(subs)
-		}
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for _, s := range g.users[user] {
+		s.setStored(subs, reading)
 	}
 }

@@ -1,212 +1,215 @@
 package stream
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
-	"sync"
 	"time"
-	"unicode/utf8"
-
-	"github.com/coder/websocket"
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/httpapi"
 	"github.com/opentact/opentact/internal/ident"
+	"github.com/opentact/opentact/internal/stream/frame"
 )
 
-// errFrame says that a frame was binary, too large or no JSON object; errText that it was not UTF-8.
-var (
-	errFrame = errors.New("frame is not a JSON object of at most 64 KiB")
-	errText  = errors.New("frame is not UTF-8")
-)
-
-// Mount serves the websocket at the root path and at /ws.
+// Mount serves the websocket at the root path and at /ws. Any origin may connect: no cookies are used.
 func (g *Gate) Mount(a *httpapi.API) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, a) })
 	a.Mount("/{$}", h)
 	a.Mount("/ws", h)
 }
 
-// serve is the life of one connection.
+// serve takes the upgrade and hands the connection to a goroutine of its own: that of the request holds buffers and a stack that an idle socket does not need.
 func (g *Gate) serve(w http.ResponseWriter, r *http.Request, a *httpapi.API) {
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		a.Fail(w, r, fault.New(fault.NotFound))
 		return
 	}
+	c := caller{api: a, ip: httpapi.RemoteIP(r.Context())}
 	// The credential of the handshake is checked before the upgrade takes the request's writer away.
-	var id httpapi.Identity
-	var signErr error
-	_, given := httpapi.FindCredentials(r)
-	if given {
-		id, signErr = a.Identify(r)
+	if _, c.given = httpapi.FindCredentials(r); c.given {
+		c.id, c.err = a.Identify(r)
 	}
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled}) // any origin: no cookies are used
-	if err != nil {
-		return // Accept has answered
-	}
-	if !g.enter() {
-		conn.Close(closeRestart, "server restarts")
+	conn, in, ok := g.upgrade(w, r, a)
+	if !ok {
 		return
 	}
-	defer g.running.Done()
-	conn.SetReadLimit(-1) // readFrame has the limit, with a close code of its own
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	defer cancel()
-	if !given {
-		if id, signErr = g.firstFrame(ctx, conn, r, a); errors.Is(signErr, errFrame) || errors.Is(signErr, errText) {
-			conn.Close(closeCode(signErr), signErr.Error())
-			return
-		}
-	}
-	if signErr != nil || id.User == "" {
-		g.refuse(ctx, conn)
+	s := &socket{gate: g, conn: conn, in: frame.NewReader(in, maxFrame), id: ident.New(), ip: c.ip}
+	if !g.enter(s) {
+		_ = conn.SetWriteDeadline(time.Now().Add(closeWait))
+		_, _ = conn.Write(frame.AppendClose(nil, closeRestart, "server restarts")) // the client may be gone
+		_ = conn.Close()
 		return
 	}
-	who := Session{Account: id.Account, User: id.User, Email: id.Email, Token: id.Token, JTI: id.JTI, Issued: g.now()}
-	g.session(ctx, cancel, conn, who, httpapi.RemoteIP(r.Context()))
+	go func() {
+		err := s.greet(c)
+		go s.live(err) // on a fresh stack
+	}()
 }
 
-// refuse answers a sign-in that failed and closes.
-func (g *Gate) refuse(ctx context.Context, conn *websocket.Conn) {
-	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
-	defer cancel()
-	_ = conn.Write(ctx, websocket.MessageText, encode(reply{Type: "auth", Message: "Forbidden", Status: 401}))
-	conn.Close(closeUnauthorized, "not authenticated")
-}
-
-// firstFrame waits for {"type":"auth","payload":"<token>"}. A client that says nothing is told so by the close: the read's own context must not end, since
-// that would cut the connection.
-func (g *Gate) firstFrame(ctx context.Context, conn *websocket.Conn, r *http.Request, a *httpapi.API) (httpapi.Identity, error) {
-	late := time.NewTimer(g.within)
-	defer late.Stop()
-	came := make(chan struct{})
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		select {
-		case <-came:
-		case <-g.halted:
-			conn.Close(closeRestart, "server restarts")
-		case <-late.C:
-			g.refuse(ctx, conn)
-		}
-	})
-	f, err := readFrame(ctx, conn)
-	close(came)
-	watch.Wait()
-	if err != nil {
-		return httpapi.Identity{}, err
+// upgrade answers the opening handshake (RFC 6455 §4.2).
+func (g *Gate) upgrade(w http.ResponseWriter, r *http.Request, a *httpapi.API) (conn net.Conn, in io.Reader, ok bool) {
+	key := strings.TrimSpace(r.Header.Get("Sec-WebSocket-Key"))
+	nonce, err := base64.StdEncoding.DecodeString(key)
+	switch {
+	case r.Method != http.MethodGet:
+		a.Fail(w, r, fault.New(fault.MethodNotAllowed))
+		return nil, nil, false
+	case !r.ProtoAtLeast(1, 1) || !asksUpgrade(r) || r.Header.Get("Sec-WebSocket-Version") != "13":
+		w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455 §4.4
+		w.Header().Set("Upgrade", "websocket")
+		http.Error(w, "websocket of version 13 only", http.StatusUpgradeRequired)
+		return nil, nil, false
+	case err != nil || len(nonce) != 16 || len(r.Header.Values("Sec-WebSocket-Key")) != 1:
+		a.Fail(w, r, fault.Invalid("Sec-WebSocket-Key", "want 16 bytes in base64", key))
+		return nil, nil, false
 	}
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	w.Header().Set("Upgrade", "websocket")
+	w.Header().Set("Connection", "Upgrade")
+	w.Header().Set("Sec-WebSocket-Accept", base64.StdEncoding.EncodeToString(sum[:]))
+	w.WriteHeader(http.StatusSwitchingProtocols)
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		g.log.Warn("websocket upgrade", "error", err)
+		return nil, nil, false
+	}
+	in = conn
+	if n := buffered.Reader.Buffered(); n > 0 { // frames that came with the handshake
+		early, _ := buffered.Peek(n)
+		in = io.MultiReader(bytes.NewReader(bytes.Clone(early)), conn)
+	}
+	tcp := conn
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		tcp = secure.NetConn()
+	}
+	if c, ok := tcp.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = c.SetWriteBuffer(kernelBuffer) // a connection that is gone shows at the first read
+	}
+	return conn, in, true
+}
+
+func asksUpgrade(r *http.Request) bool {
+	for _, line := range r.Header.Values("Connection") {
+		for token := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(token), "upgrade") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// caller is who asks for a socket, as far as the handshake told.
+type caller struct {
+	api   *httpapi.API
+	ip    string
+	given bool // there was a credential
+	id    httpapi.Identity
+	err   error
+}
+
+// greet signs the socket in. A refusal ends the socket; an error is that of the connection, or of what came over it.
+func (s *socket) greet(c caller) error {
+	if !c.given {
+		s.inTime(time.Now().Add(s.gate.within))
+		text, err := s.message()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.inTime(time.Time{})
+			s.refuse()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.inTime(time.Time{})
+		f, err := parse(text)
+		if err != nil {
+			s.end(closeBadFrame, err.Error())
+			return nil
+		}
+		c.id, c.err = s.firstFrame(c, f)
+	}
+	if c.err != nil || c.id.User == "" {
+		s.refuse()
+		return nil
+	}
+	s.welcome(Session{Account: c.id.Account, User: c.id.User, Email: c.id.Email, Token: c.id.Token, JTI: c.id.JTI})
+	return nil
+}
+
+// refuse answers a sign-in that failed or did not come, and closes.
+func (s *socket) refuse() {
+	s.answer(encode(reply{Type: "auth", Message: "Forbidden", Status: 401}))
+	s.end(closeUnauthorized, "not authenticated")
+}
+
+// firstFrame reads {"type":"auth","payload":"<token>"}.
+func (s *socket) firstFrame(c caller, f request) (httpapi.Identity, error) {
 	var token string
 	if f.Type != "auth" || json.Unmarshal(f.Payload, &token) != nil || token == "" {
 		return httpapi.Identity{}, fault.New(fault.Unauthorized)
 	}
-	return a.Authenticate(ctx, httpapi.Credentials{Kind: httpapi.TokenKind(token), Value: token, RemoteIP: httpapi.RemoteIP(r.Context())}, "")
+	return c.api.Authenticate(s.gate.ctx, httpapi.Credentials{Kind: httpapi.TokenKind(token), Value: token, RemoteIP: c.ip}, "")
 }
 
-// session registers the socket, answers the sign-in and reads frames until the end.
-func (g *Gate) session(ctx context.Context, cancel context.CancelFunc, conn *websocket.Conn, who Session, ip string) {
-	s := newSocket(g, conn, ident.New(), who)
-	subs, err := list(ctx, g.db.Read(), who.User)
-	if err != nil {
-		conn.Close(closeRestart, "storage not readable")
-		return
-	}
-	s.stored = subs
+// welcome registers the socket, reads the subscriptions of its user and answers the sign-in.
+func (s *socket) welcome(who Session) {
+	g := s.gate
+	s.mu.Lock()
 	s.replaying = true // nothing live before the auth answer
-	if ok, code, reason := g.admit(s); !ok {
-		conn.Close(websocket.StatusCode(code), reason)
+	s.mu.Unlock()
+	if ok, code, reason := g.admit(s, who); !ok {
+		s.end(code, reason)
 		return
 	}
-	defer g.drop(s)
-	row, err := g.signedIn(ctx, s, ip)
+	reading := g.read.Add(1)
+	subs, err := list(g.ctx, g.db.Read(), who.User)
+	if err != nil {
+		s.end(closeRestart, "storage not readable")
+		return
+	}
+	s.setStored(subs, reading)
+	row, err := s.signedIn()
 	if err != nil {
 		g.log.Warn("websocket sign-in", "error", err)
-		conn.Close(closeRestart, "storage not writable")
+		s.end(closeRestart, "storage not writable")
 		return
 	}
 	s.mu.Lock()
-	s.frames, s.sent = append(s.frames, row.Body), row.Cursor()
-	s.place, s.replay = row.Seq, &replayJob{after: row.Seq} // what came between the registration and this answer
-	s.mu.Unlock()
-	s.signal()
-	go s.write(ctx)
-	s.read(ctx)
-	cancel()
-	<-s.done
-	_ = conn.CloseNow()
+	defer s.mu.Unlock()
+	s.answerLocked(row.Body)
+	s.sent, s.place, s.replay = row.Seq, row.Seq, &replayJob{after: row.Seq} // what came between the registration and this answer
+	s.kick()
 }
 
 // signedIn writes the auth event and gives it back as the log rendered it.
-func (g *Gate) signedIn(ctx context.Context, s *socket, ip string) (event.Row, error) {
-	id := ident.New()
-	err := g.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+func (s *socket) signedIn() (event.Row, error) {
+	g, id := s.gate, ident.New()
+	err := g.db.Update(g.ctx, func(ctx context.Context, tx *db.Tx) error {
 		user, account, err := g.sessions.AuthViews(ctx, tx, s.who)
 		if err != nil {
 			return err
 		}
 		return g.events.Append(tx, event.Event{
 			UUID: id, Account: s.who.Account, Type: AuthEvent, RefID: s.id, At: g.now(),
-			Message: "WSS connection " + s.id + "@" + ip + " - success auth " + s.who.Email,
-			Payload: map[string]any{"uuid": s.id, "ip": ip, "user": user, "account": account},
+			Message: "WSS connection " + s.id + "@" + s.ip + " - success auth " + s.who.Email,
+			Payload: map[string]any{"uuid": s.id, "ip": s.ip, "user": user, "account": account},
 			Members: []event.Member{{Name: "success", Value: true}, {Name: "account", Value: account}},
 		})
 	})
 	if err != nil {
 		return event.Row{}, err
 	}
-	return g.events.Get(ctx, s.who.Account, id)
-}
-
-// read handles frames until the connection ends or a frame cannot be one.
-func (s *socket) read(ctx context.Context) {
-	for {
-		f, err := readFrame(ctx, s.conn)
-		if errors.Is(err, errFrame) || errors.Is(err, errText) {
-			s.conn.Close(closeCode(err), err.Error())
-			return
-		}
-		if err != nil {
-			return
-		}
-		s.handle(ctx, f)
-	}
-}
-
-func closeCode(err error) websocket.StatusCode {
-	if errors.Is(err, errText) {
-		return closeBadText
-	}
-	return closeBadFrame
-}
-
-// readFrame reads one text frame with a JSON object.
-func readFrame(ctx context.Context, conn *websocket.Conn) (frame, error) {
-	kind, r, err := conn.Reader(ctx)
-	if err != nil {
-		return frame{}, err
-	}
-	if kind != websocket.MessageText {
-		return frame{}, errFrame
-	}
-	b, err := io.ReadAll(io.LimitReader(r, maxFrame+1))
-	if err != nil {
-		return frame{}, err
-	}
-	if len(b) > maxFrame {
-		return frame{}, errFrame
-	}
-	if !utf8.Valid(b) {
-		return frame{}, errText
-	}
-	var f frame
-	if b = []byte(strings.TrimSpace(string(b))); len(b) == 0 || b[0] != '{' || json.Unmarshal(b, &f) != nil {
-		return frame{}, errFrame
-	}
-	return f, nil
+	return g.events.Get(g.ctx, s.who.Account, id)
 }

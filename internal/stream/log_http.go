@@ -28,7 +28,7 @@ type eventQuery struct {
 func (q *eventQuery) Validate(f *fault.Fields) {
 	if q.Since != "" {
 		if _, err := event.ParseCursor(q.Since); err != nil {
-			f.Add("since", "not a cursor: want c_ and 16 hex digits", q.Since)
+			f.Add("since", noCursor, q.Since)
 		}
 	}
 	for _, t := range split(q.Type) {
@@ -69,13 +69,17 @@ func (g *Gate) listEvents(ctx context.Context, in *eventQuery) (eventPage, error
 	}
 	if in.Since != "" {
 		q.After, _ = event.ParseCursor(in.Since) // checked by Validate
-		if err := g.events.Check(ctx, q.After); err != nil {
+		if err := g.resumable(ctx, q.Account, q.After); err != nil {
 			return eventPage{}, err
 		}
+	} else if _, removed, err := g.events.Head(ctx); err != nil {
+		return eventPage{}, err
+	} else {
+		q.After = removed // what an empty page names must be a place to go on from
 	}
 	rows, err := g.readOrWait(ctx, q, time.Duration(in.Wait)*time.Second)
 	if err == nil && in.Since != "" {
-		err = g.events.Check(ctx, q.After) // the retention may have taken rows away while we read
+		err = g.resumable(ctx, q.Account, q.After) // the retention may have taken rows away while we read
 	}
 	if err != nil {
 		return eventPage{}, err
@@ -125,5 +129,8 @@ type eventKey struct {
 
 func (g *Gate) getEvent(ctx context.Context, in *eventKey) (json.RawMessage, error) {
 	r, err := g.events.Get(ctx, httpapi.Who(ctx).Account, in.UUID)
-	return r.Body, err
+	if err != nil {
+		return nil, err
+	}
+	return g.withReport(ctx, r)
 }

@@ -117,21 +117,27 @@ type stoppable struct {
 	stop func()
 }
 
-// serve runs a gate of the test's own until stop.
-func serve(t *testing.T, d *db.DB, log *event.Log, gate *stream.Gate) stoppable {
+// serve runs a gate of the test's own, or a usual one, until stop.
+func serve(t testing.TB, d *db.DB, log *event.Log, gate *stream.Gate) stoppable {
 	t.Helper()
+	if gate == nil {
+		gate = stream.NewGate(stream.Config{DB: d, Log: log, Sessions: &sessions{}})
+	}
 	api := httpapi.New(httpapi.Options{Auth: tokens{}})
+	gate.Routes(api)
 	gate.Mount(api)
-	h := &house{t: t, d: d, log: log, ses: &sessions{}}
+	h := &house{t: t, d: d, log: log, ses: &sessions{}, gate: gate}
 	h.srv = newServer(api)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	up := make(chan struct{})
-	wg.Go(func() {
-		if err := gate.Run(ctx, func() { close(up) }); err != nil {
-			t.Error(err)
-		}
-	})
-	<-up
+	for _, run := range []func(context.Context, func()) error{log.Run, gate.Run} {
+		up := make(chan struct{})
+		wg.Go(func() {
+			if err := run(ctx, func() { close(up) }); err != nil {
+				t.Error(err)
+			}
+		})
+		<-up
+	}
 	return stoppable{h, func() { cancel(); wg.Wait(); h.srv.Close() }}
 }

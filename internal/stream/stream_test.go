@@ -50,34 +50,19 @@ func (*sessions) AuthViews(_ context.Context, _ db.Querier, s stream.Session) (u
 }
 
 type house struct {
-	t   testing.TB
-	d   *db.DB
-	log *event.Log
-	srv *httptest.Server
-	ses *sessions
+	t    testing.TB
+	d    *db.DB
+	log  *event.Log
+	srv  *httptest.Server
+	ses  *sessions
+	gate *stream.Gate
 }
 
 func build(t testing.TB, d *db.DB) *house {
 	t.Helper()
-	h := &house{t: t, d: d, log: event.NewLog(event.Config{DB: d}), ses: &sessions{}}
-	gate := stream.NewGate(stream.Config{DB: d, Log: h.log, Sessions: h.ses})
-	api := httpapi.New(httpapi.Options{Auth: tokens{}})
-	gate.Routes(api)
-	gate.Mount(api)
-	h.srv = newServer(api)
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	for _, run := range []func(context.Context, func()) error{h.log.Run, gate.Run} {
-		up := make(chan struct{})
-		wg.Go(func() {
-			if err := run(ctx, func() { close(up) }); err != nil {
-				t.Error(err)
-			}
-		})
-		<-up
-	}
-	t.Cleanup(func() { cancel(); wg.Wait(); h.srv.Close() })
-	return h
+	h := serve(t, d, event.NewLog(event.Config{DB: d}), nil)
+	t.Cleanup(h.stop)
+	return h.house
 }
 
 func newServer(api *httpapi.API) *httptest.Server { return httptest.NewServer(api.Handler()) }
@@ -309,7 +294,7 @@ func TestResumeHasNoGapAndNoDouble(t *testing.T) {
 		if status != 200 || len(page["payload"].(map[string]any)["data"].([]any)) != 0 {
 			t.Fatal(status, page)
 		}
-		if status, _ := h.rest("GET", "/rest/event?since=c_0fffffffffffffff", "a-u", ""); status != 404 {
+		if status, _ := h.rest("GET", "/rest/event?since=c_0fffffffffffffff", "a-u", ""); status != 400 {
 			t.Fatal(status)
 		}
 		if status, out := h.rest("GET", "/rest/event?since=zzz&type=bogus", "a-u", ""); status != 400 || len(out["fields"].(map[string]any)) != 2 {

@@ -35,7 +35,16 @@ type subscriptionView struct {
 	Filter   *Filter         `json:"filter"`
 	Created  httpapi.Time    `json:"created_on"`
 	Modified httpapi.Time    `json:"modified_on"`
-	User     json.RawMessage `json:"user,omitempty"` // in the create answer
+	URL      string          `json:"url,omitempty"`     // of the channel webhook
+	Webhook  string          `json:"webhook,omitempty"` // of the channel webhook: uuid of the endpoint
+	Secret   string          `json:"secret,omitempty"`  // in the answer that made the endpoint
+	User     json.RawMessage `json:"user,omitempty"`    // in the create answer
+}
+
+func hookView(h Hook) subscriptionView {
+	v := viewOf(h.Subscription)
+	v.URL, v.Webhook, v.Secret = h.URL, h.Endpoint, h.Secret
+	return v
 }
 
 func viewOf(s Subscription) subscriptionView {
@@ -50,14 +59,40 @@ func (g *Gate) listSubscriptions(ctx context.Context, in *httpapi.List) ([]subsc
 	if err != nil {
 		return nil, err
 	}
-	httpapi.SetTotal(ctx, len(subs))
-	out := []subscriptionView{}
-	for i, s := range subs {
-		if i >= in.Skip && len(out) < in.Take {
-			out = append(out, viewOf(s))
+	hooks, err := g.hooksOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]subscriptionView, 0, len(subs)+len(hooks))
+	for _, s := range subs {
+		all = append(all, viewOf(s))
+	}
+	for _, h := range hooks {
+		all = append(all, hookView(h))
+	}
+	slices.SortStableFunc(all, func(a, b subscriptionView) int { return b.Created.Compare(a.Created.Time) })
+	httpapi.SetTotal(ctx, len(all))
+	return all[min(in.Skip, len(all)):min(in.Skip+in.Take, len(all))], nil
+}
+
+// hooksOf lists the user's subscriptions of the channel webhook.
+func (g *Gate) hooksOf(ctx context.Context) ([]Hook, error) {
+	if g.hooks == nil {
+		return nil, nil
+	}
+	who := httpapi.Who(ctx)
+	return g.hooks.List(ctx, who.Account, who.User)
+}
+
+// hook finds one of them.
+func (g *Gate) hook(ctx context.Context, id string) (Hook, bool, error) {
+	hooks, err := g.hooksOf(ctx)
+	for _, h := range hooks {
+		if h.ID == id {
+			return h, true, nil
 		}
 	}
-	return out, nil
+	return Hook{}, false, err
 }
 
 type newSubscription struct {
@@ -66,16 +101,21 @@ type newSubscription struct {
 	Active  *bool         `json:"is_active"`
 	Expires *httpapi.Time `json:"expired_on"`
 	Filter  *Filter       `json:"filter"`
+	URL     string        `json:"url" doc:"of the channel webhook"`
+	Secret  string        `json:"secret" doc:"of the channel webhook: whsec_ and the base64 of 24 to 64 bytes; made when absent"`
 }
 
-// Validate refuses what is not served yet, by name.
+// Validate tells what the channel webhook needs.
 func (n *newSubscription) Validate(f *fault.Fields) {
-	if n.Channel == "webhook" {
-		f.Add("channel", "this server delivers events over the websocket (wss) only", n.Channel)
+	if n.Channel == "webhook" && n.URL == "" {
+		f.Add("url", "is required for the channel webhook", nil)
 	}
 }
 
 func (g *Gate) createSubscription(ctx context.Context, in *newSubscription) (subscriptionView, error) {
+	if in.Channel == "webhook" {
+		return g.createHook(ctx, in)
+	}
 	who := httpapi.Who(ctx)
 	s := Subscription{Account: who.Account, User: who.User, Channel: in.Channel, Type: in.Type, Active: in.Active == nil || *in.Active, Filter: in.Filter, Modified: g.now()}
 	if t := in.Expires.Std(); t != nil {
@@ -97,10 +137,37 @@ func (g *Gate) createSubscription(ctx context.Context, in *newSubscription) (sub
 	if made {
 		httpapi.SetStatus(ctx, 201)
 	}
-	g.changed(ctx, who.User)
+	db.Then(ctx, func(ctx context.Context) { g.changed(ctx, who.User) })
 	v := viewOf(out)
 	v.User = user
 	return v, nil
+}
+
+// createHook makes a subscription of the channel webhook, or changes that of the same URL and type.
+func (g *Gate) createHook(ctx context.Context, in *newSubscription) (subscriptionView, error) {
+	if g.hooks == nil {
+		return subscriptionView{}, fault.Invalid("channel", "this server delivers events over the websocket (wss) only", in.Channel)
+	}
+	who := httpapi.Who(ctx)
+	h := Hook{URL: in.URL, Secret: in.Secret, Subscription: Subscription{
+		Account: who.Account, User: who.User, Channel: in.Channel, Type: in.Type, Active: in.Active == nil || *in.Active, Filter: in.Filter,
+	}}
+	if t := in.Expires.Std(); t != nil {
+		h.Expires = *t
+	}
+	out, made, err := g.hooks.Save(ctx, h)
+	if err != nil {
+		return subscriptionView{}, err
+	}
+	if made {
+		httpapi.SetStatus(ctx, 201)
+	}
+	v := hookView(out)
+	err = g.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		v.User, err = g.owner(ctx, tx, Session{Account: who.Account, User: who.User})
+		return err
+	})
+	return v, err
 }
 
 // owner is the user with the account inside.
@@ -117,6 +184,9 @@ type subscriptionKey struct {
 }
 
 func (g *Gate) getSubscription(ctx context.Context, in *subscriptionKey) (subscriptionView, error) {
+	if h, found, err := g.hook(ctx, in.UUID); err != nil || found {
+		return hookView(h), err
+	}
 	s, err := get(ctx, g.db.Read(), httpapi.Who(ctx).User, in.UUID)
 	return viewOf(s), err
 }
@@ -126,19 +196,21 @@ type subscriptionUpdate struct {
 	Active  *bool                     `json:"is_active"`
 	Expires httpapi.Opt[httpapi.Time] `json:"expired_on"`
 	Filter  httpapi.Opt[Filter]       `json:"filter"`
+	URL     string                    `json:"url" doc:"of the channel webhook"`
 }
 
 func (g *Gate) updateSubscription(ctx context.Context, in *subscriptionUpdate) (subscriptionView, error) {
+	if h, found, err := g.hook(ctx, in.UUID); err != nil || found {
+		return g.updateHook(ctx, h, in, err)
+	}
 	who := httpapi.Who(ctx)
 	var s Subscription
 	err := g.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		if s, err = get(ctx, tx, who.User, in.UUID); err != nil {
 			return err
 		}
-		if in.Active != nil {
-			s.Active = *in.Active
-		}
-		s.Expires, s.Filter, s.Modified = in.Expires.Or(httpapi.TimeOf(s.Expires)).Time, in.Filter.Ptr(s.Filter), g.now()
+		in.change(&s)
+		s.Modified = g.now()
 		return update(ctx, tx, s)
 	})
 	if err == nil {
@@ -147,8 +219,34 @@ func (g *Gate) updateSubscription(ctx context.Context, in *subscriptionUpdate) (
 	return viewOf(s), err
 }
 
+// change applies what was given.
+func (in *subscriptionUpdate) change(s *Subscription) {
+	if in.Active != nil {
+		s.Active = *in.Active
+	}
+	s.Expires, s.Filter = in.Expires.Or(httpapi.TimeOf(s.Expires)).Time, in.Filter.Ptr(s.Filter)
+}
+
+func (g *Gate) updateHook(ctx context.Context, h Hook, in *subscriptionUpdate, err error) (subscriptionView, error) {
+	if err != nil {
+		return subscriptionView{}, err
+	}
+	in.change(&h.Subscription)
+	if in.URL != "" {
+		h.URL = in.URL
+	}
+	out, _, err := g.hooks.Save(ctx, h)
+	return hookView(out), err
+}
+
 func (g *Gate) removeSubscription(ctx context.Context, in *subscriptionKey) (subscriptionView, error) {
 	who := httpapi.Who(ctx)
+	if h, found, err := g.hook(ctx, in.UUID); err != nil || found {
+		if err == nil {
+			err = g.hooks.Drop(ctx, who.Account, h.ID)
+		}
+		return hookView(h), err
+	}
 	var s Subscription
 	err := g.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
 		if s, err = get(ctx, tx, who.User, in.UUID); err != nil {
