@@ -22,8 +22,8 @@ import (
 	"github.com/opentact/opentact/internal/obs"
 )
 
-// gcPercent lets the heap grow to four times what lives before it is swept: a third of the collector's CPU for some tens of megabytes. GOGC in the environment wins.
-const gcPercent = 300
+// gcPercent lets the heap grow to five times what lives before it is swept: a third of the collector's CPU for some tens of megabytes. GOGC in the environment wins.
+const gcPercent = 400
 
 // Build is what the program was made from.
 type Build struct{ Version, Commit string }
@@ -43,15 +43,19 @@ type App struct {
 	api     *httpapi.API
 	ln      net.Listener
 	group   *lifecycle.Group
+	locks   []func() error // of the data directory and the database file
 	ready   chan struct{}
 }
 
 // New opens the database and builds every part; Run starts them. out gets the start banner.
 func New(ctx context.Context, cfg config.Config, b Build, out io.Writer, log *slog.Logger) (*App, error) {
 	a := &App{cfg: cfg, build: b, out: out, log: log, now: time.Now, ready: make(chan struct{})}
+	if err := a.lock(cfg); err != nil {
+		return nil, err
+	}
 	var err error
 	if a.db, err = openDB(ctx, cfg, log); err != nil {
-		return nil, err
+		return nil, errors.Join(err, a.unlock())
 	}
 	if err := a.assemble(ctx); err != nil {
 		return nil, errors.Join(err, a.close())
@@ -88,6 +92,7 @@ func (a *App) assemble(ctx context.Context) (err error) {
 func (a *App) parts() []lifecycle.Part {
 	m, c := a.domains, a.calls
 	parts := []lifecycle.Part{
+		{Name: "cluster", Stage: 1, Run: a.joinCluster},
 		{Name: "events", Stage: 2, Run: m.events.Run},
 		{Name: "jobs", Stage: 2, Run: m.jobs.Run},
 		{Name: "schedule", Stage: 2, Run: a.schedule},
@@ -100,7 +105,7 @@ func (a *App) parts() []lifecycle.Part {
 		{Name: "media reader", Stage: 3, Run: atOnce(c.poller.Run)},
 		{Name: "voices", Stage: 3, Run: a.loadVoices},
 		{Name: "sip", Stage: 4, Run: c.sip.Run},
-		{Name: "calls", Stage: 6, Run: c.engine.Run},
+		{Name: "calls", Stage: 6, Run: a.runCalls},
 		{Name: "http", Stage: 7, Run: a.serveHTTP},
 	}
 	if c.sandbox != nil {
@@ -223,5 +228,5 @@ func (a *App) close() error {
 	if a.bus != nil {
 		a.bus.Close()
 	}
-	return errors.Join(err, a.db.Close())
+	return errors.Join(err, a.db.Close(), a.unlock())
 }

@@ -2,7 +2,7 @@
 //
 // app.go reads top to bottom as the list of what the server is. storage.go opens database, bus and media; domains.go makes the domains; views.go has the small
 // adapters through which products see each other; http.go the listener and the pages of operators; schedule.go the recurring work; admin.go the part of it
-// that commands use without a server. idempotency_store.go keeps the answers of POSTs with a key.
+// that commands use without a server.
 //
 // Nothing but the commands imports it, and it holds no rule of its own.
 package app

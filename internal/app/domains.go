@@ -11,9 +11,11 @@ import (
 	"github.com/opentact/opentact/internal/account"
 	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/bus"
+	"github.com/opentact/opentact/internal/cluster"
 	"github.com/opentact/opentact/internal/config"
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/event"
+	"github.com/opentact/opentact/internal/httpapi"
 	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/jobs"
 	"github.com/opentact/opentact/internal/money"
@@ -23,10 +25,11 @@ import (
 
 // domains are the parts that live in the database, in the order in which they lean on each other.
 type domains struct {
-	node     string // of this server
+	node     *cluster.Member // this run of the server among the nodes
 	version  string
 	events   *event.Log
 	jobs     *jobs.Runner
+	answers  *httpapi.Answers // to requests with an Idempotency-Key
 	accounts *account.Service
 	billing  *billing.Service
 	numbers  *number.Service
@@ -37,16 +40,20 @@ type domains struct {
 // newDomains makes them without starting anything; b is nil where no server runs.
 func newDomains(cfg config.Config, version string, d *db.DB, b *bus.Bus, log *slog.Logger) (*domains, error) {
 	m := &domains{version: version}
-	var err error
-	if m.node, err = nodeName(cfg.Data); err != nil {
+	name, err := nodeName(cfg.Data)
+	if err != nil {
 		return nil, err
 	}
+	m.node = cluster.New(cluster.Config{DB: d, Name: name, Logger: log})
 	logs := event.Config{DB: d, Logger: log}
 	if b != nil {
 		logs.Nudger = b
 	}
 	m.events = event.NewLog(logs)
-	m.jobs = jobs.NewRunner(jobs.Config{DB: d, Node: m.node, Logger: log})
+	m.jobs = jobs.NewRunner(jobs.Config{DB: d, Node: m.node.ID(), Fence: m.node.Fence, Holds: m.node.Holds, Logger: log})
+	m.node.OnDead("jobs", m.jobs.TakeBack)
+	m.answers = httpapi.NewAnswers(d, m.node.ID(), nil)
+	m.node.OnDead("answers", m.answers.TakeBack)
 	if m.accounts, err = account.New(account.Config{DB: d, Logger: log, Domain: cfg.Domain, Sandbox: cfg.Sandbox, ObjectURL: cfg.APIURL + "/object"}); err != nil {
 		return nil, err
 	}
@@ -56,15 +63,19 @@ func newDomains(cfg config.Config, version string, d *db.DB, b *bus.Bus, log *sl
 	}
 	m.billing = billing.New(billing.Config{DB: d, Events: m.events, Jobs: m.jobs, Accounts: m.accounts, Logger: log, OpeningCredit: opening})
 	m.numbers = number.New(number.Config{DB: d, Events: m.events, Jobs: m.jobs, Billing: m.billing, Accounts: m.accounts, Logger: log})
-	m.gate = stream.NewGate(stream.Config{DB: d, Log: m.events, Sessions: sessions{m.accounts, d}, Logger: log})
+	gate := stream.Config{DB: d, Log: m.events, Sessions: sessions{m.accounts, d}, Logger: log}
+	if b != nil {
+		gate.Bus = b
+	}
+	m.gate = stream.NewGate(gate)
 	m.accounts.OnAccount(func(ctx context.Context, tx *db.Tx, id string, _ account.Level) error {
 		return m.billing.Open(ctx, tx, id)
 	})
 	return m, m.build(cfg, d, log)
 }
 
-// nodeName is this server's own: kept in its data directory, so that it is stable over restarts, by which it takes back what it had leased, and differs between
-// two servers on one machine.
+// nodeName is this server's own: kept in its data directory, so that it is stable over restarts, by which it takes back at once what an earlier run had in hand,
+// and differs between two servers on one machine.
 func nodeName(data string) (string, error) {
 	path := filepath.Join(data, "node")
 	if b, err := os.ReadFile(path); err == nil && ident.Valid(strings.TrimSpace(string(b))) {

@@ -26,7 +26,7 @@ func (a *App) newAPI() *httpapi.API {
 	seconds := a.metrics.Seconds("http_request", "Time of REST operations", nil, "operation", "status")
 	api := httpapi.New(httpapi.Options{
 		Version: a.build.Version, Commit: a.build.Commit, APIURL: a.cfg.APIURL, Logger: a.log,
-		Auth: a.domains.accounts, Idempotency: answers{a.db, a.now}, Ready: a.notReady, Down: db.Down,
+		Auth: a.domains.accounts, Answers: a.domains.answers, Ready: a.notReady, Down: db.Down,
 		Observe: func(op string, status int, d time.Duration) {
 			seconds.WithLabelValues(op, fmt.Sprintf("%dxx", status/100)).Observe(d.Seconds())
 		},
@@ -53,6 +53,9 @@ func (a *App) newAPI() *httpapi.API {
 	api.Mount("/debug/pprof/profile", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Profile)))
 	return api
 }
+
+// KeyModes tells of each POST, by its id, how it keeps an Idempotency-Key (httpapi.API.KeyMode).
+func (a *App) KeyModes() map[string]string { return a.api.KeyMode() }
 
 // serveHTTP serves until ctx ends, then refuses new work with 503 and lets requests in flight end.
 func (a *App) serveHTTP(ctx context.Context, ready func()) error {

@@ -31,11 +31,14 @@ type products struct {
 func (m *domains) build(cfg config.Config, d *db.DB, log *slog.Logger) error {
 	m.trunk = trunk.New(trunk.Config{DB: d, Accounts: m.accounts, Numbers: m.numbers, Prices: m.billing, Logger: log})
 	m.fetch = fetch.New(fetch.Options{AllowPrivate: cfg.AllowPrivateURLs, UserAgent: "Opentact/" + m.version})
-	m.webhooks = webhook.New(webhook.Config{DB: d, Fetch: m.fetch, Logger: log, Node: m.node})
+	m.webhooks = webhook.New(webhook.Config{DB: d, Fetch: m.fetch, Events: m.events, Alerts: alerts{m}, Logger: log, Node: m.node.ID(), Fence: m.node.Fence, Holds: m.node.Holds})
+	m.gate.Attach(hooks{m.webhooks}, reports{m.webhooks})
+	m.node.OnDead("webhooks", m.webhooks.TakeBack)
 	m.messages = messaging.New(messaging.Config{
 		DB: d, Events: m.events, Jobs: m.jobs, Accounts: m.accounts, Billing: m.billing, Numbers: m.numbers,
-		Callbacks: callbacks{m.webhooks}, Logger: log, Node: m.node, Sandbox: cfg.Sandbox,
+		Callbacks: callbacks{m.webhooks}, Logger: log, Node: m.node.ID(), Fence: m.node.Fence, Holds: m.node.Holds, Sandbox: cfg.Sandbox,
 	})
+	m.node.OnDead("messages", m.messages.TakeBack)
 	if cfg.Sandbox {
 		m.network = network.New(network.Config{DB: d, Jobs: m.jobs, Sink: m.messages, Host: m.messages, Logger: log})
 		m.messages.Attach(messaging.Link{Name: "sandbox", Driver: m.network, Sandbox: true})
@@ -59,6 +62,7 @@ func (m *domains) build(cfg config.Config, d *db.DB, log *slog.Logger) error {
 func (m *domains) routes(api *httpapi.API) {
 	m.trunk.Routes(api)
 	m.messages.Routes(api)
+	m.webhooks.Routes(api)
 }
 
 // callbacks delivers messaging callbacks durably.

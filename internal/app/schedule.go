@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"time"
+
+	"github.com/opentact/opentact/internal/db"
 )
 
-// task is recurring work. All tasks are safe to run on several nodes at once: they claim rows, or do what is done already.
+// task is recurring work. One node does it in each period. All tasks are safe to run on several nodes at once: they claim rows, or do what is done already.
 type task struct {
 	name  string
 	every time.Duration
@@ -14,6 +16,7 @@ type task struct {
 
 // Limits of the recurring work.
 const (
+	taskTick   = 15 * time.Second // each task is looked at so often
 	eventLife  = 7 * 24 * time.Hour
 	trimChunk  = 5000
 	renewChunk = 500
@@ -27,6 +30,9 @@ func (a *App) tasks() []task {
 	m := a.domains
 	return []task{
 		{"event_trim", 10 * time.Minute, func(ctx context.Context) error {
+			if err := m.webhooks.Keep(ctx, a.now().Add(-eventLife)); err != nil { // what may be sent again
+				return err
+			}
 			for {
 				n, err := m.events.Trim(ctx, a.now().Add(-eventLife), trimChunk)
 				if err != nil || n < trimChunk {
@@ -42,7 +48,7 @@ func (a *App) tasks() []task {
 			_, err := m.webhooks.Trim(ctx, a.now().Add(-deliveryLife), trimChunk)
 			return err
 		}},
-		{"idempotency_keys", time.Hour, answers{a.db, a.now}.expire},
+		{"idempotency_keys", time.Hour, m.answers.Expire},
 	}
 }
 
@@ -51,15 +57,16 @@ func (a *App) schedule(ctx context.Context, ready func()) error {
 	ready()
 	tasks := a.tasks()
 	due := make([]time.Time, len(tasks))
-	tick := time.NewTicker(15 * time.Second)
+	tick := time.NewTicker(taskTick)
 	defer tick.Stop()
 	for {
 		for i, t := range tasks {
-			if now := a.now(); ctx.Err() == nil && !now.Before(due[i]) {
-				due[i] = now.Add(t.every)
-				if err := t.run(ctx); err != nil && ctx.Err() == nil {
-					a.log.Warn("scheduled work", "task", t.name, "error", err)
-				}
+			if ctx.Err() != nil || a.now().Before(due[i]) {
+				continue
+			}
+			next, err := a.runTask(ctx, t)
+			if due[i] = next; err != nil && ctx.Err() == nil {
+				a.log.Warn("scheduled work", "task", t.name, "error", err)
 			}
 		}
 		select {
@@ -68,4 +75,20 @@ func (a *App) schedule(ctx context.Context, ready func()) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// runTask does a task if this is the node that does it in this period, and tells when the next period begins.
+func (a *App) runTask(ctx context.Context, t task) (next time.Time, err error) {
+	var mine bool
+	err = a.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
+		mine, next, err = claimTask(ctx, tx, t.name, a.domains.node.ID(), a.now(), t.every)
+		return err
+	})
+	if err != nil {
+		return a.now().Add(taskTick), err
+	}
+	if mine {
+		err = t.run(ctx)
+	}
+	return next, err
 }

@@ -75,8 +75,9 @@ func (a *App) newCalls(ctx context.Context) (*calls, error) {
 	c.voice = voice.New(voice.Config{
 		DB: a.db, Events: m.events, Jobs: m.jobs, Accounts: m.accounts, Billing: m.billing, Numbers: m.numbers, Fetch: m.fetch, Speech: c.speech, Blob: c.media, Signer: signer,
 		Carriers: m.trunk, Routes: routes{m.trunk}, Channels: m.trunk, Webhooks: stateWebhooks{m.webhooks}, Profiles: m.trunk, Prefixes: prefixes{m.trunk},
-		Node: m.node, APIURL: a.cfg.APIURL, SIPAddr: c.local, Logger: a.log,
+		Node: m.node.ID(), Nodes: m.node, Bus: a.bus, Fence: m.node.Fence, APIURL: a.cfg.APIURL, SIPAddr: c.local, Logger: a.log,
 	})
+	m.node.OnDead("calls", c.voice.TakeBack)
 	m.voice = c.voice
 	return c, a.connect(c)
 }
