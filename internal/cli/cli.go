@@ -52,7 +52,10 @@ type commands struct {
 	Login   loginCmd   `cmd:"" help:"Remember a server and a token for the commands below."`
 	Call    callCmd    `cmd:"" help:"Place a call that runs a call flow, and watch it."`
 	SMS     smsCmd     `cmd:"" name:"sms" help:"Send messages."`
-	Events  eventsCmd  `cmd:"" help:"Watch events."`
+	Events  eventsCmd  `cmd:"" help:"Watch events, look at one, send them again."`
+	Listen  listenCmd  `cmd:"" help:"Bring the account's events to a program on this machine, signed like webhooks."`
+	Trigger triggerCmd `cmd:"" help:"Make an event reach your program: a sample, or the real thing in the sandbox."`
+	Webhook webhookCmd `cmd:"" help:"Find out why a signature does not verify."`
 	Doctor  doctorCmd  `cmd:"" help:"Look for what keeps the server from working well."`
 	Version versionCmd `cmd:"" help:"Print version, commit and Go version."`
 	Help    helpCmd    `cmd:"" help:"Explain a command."`

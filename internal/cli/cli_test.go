@@ -87,7 +87,8 @@ func TestEveryCommandIsExplained(t *testing.T) {
 		t.Fatalf("help: %+v", all)
 	}
 	for _, command := range []string{
-		"serve", "migrate up", "migrate status", "user add", "user passwd", "token create", "flow lint", "flow run", "login", "call", "sms send", "events tail", "doctor", "version",
+		"serve", "migrate up", "migrate status", "user add", "user passwd", "token create", "flow lint", "flow run", "login", "call", "sms send", "events tail", "events get", "events resend", "listen", "trigger", "webhook verify",
+		"doctor", "version",
 	} {
 		words := strings.Fields(command)
 		if !strings.Contains(all.out, "\n  "+words[0]+" ") {

@@ -12,9 +12,11 @@ import (
 	"github.com/opentact/opentact/internal/cli/client"
 )
 
-// eventsCmd watches events.
+// eventsCmd is about the log of events.
 type eventsCmd struct {
-	Tail eventsTailCmd `cmd:"" help:"Print events as they happen, over lost connections too."`
+	Tail   eventsTailCmd   `cmd:"" help:"Print events as they happen, over lost connections too."`
+	Get    eventsGetCmd    `cmd:"" help:"Show one event, and what became of its deliveries."`
+	Resend eventsResendCmd `cmd:"" help:"Send events to webhook endpoints again."`
 }
 
 type eventsTailCmd struct {

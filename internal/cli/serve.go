@@ -9,11 +9,12 @@ import (
 	"syscall"
 
 	"github.com/opentact/opentact/internal/app"
+	"github.com/opentact/opentact/internal/cluster"
 	"github.com/opentact/opentact/internal/config"
 	"github.com/opentact/opentact/internal/obs"
 )
 
-// serveCmd runs the server until ctx ends, then drains it.
+// serveCmd runs the server until ctx ends, then drains it; one that the other nodes declared dead starts anew in the same process.
 type serveCmd struct {
 	config.Config `embed:""`
 }
@@ -23,14 +24,25 @@ func (c *serveCmd) Run(ctx context.Context, p *Program) error {
 	if err != nil {
 		return err
 	}
+	for {
+		err = c.once(ctx, p, log)
+		if ctx.Err() != nil && (errors.Is(err, context.Canceled) || app.Lost(err)) {
+			return nil
+		}
+		if !app.Lost(err) {
+			return withFix(err)
+		}
+		log.Warn("the other nodes took this one for dead: it starts anew", "error", err)
+	}
+}
+
+// once is the server from its start to its end.
+func (c *serveCmd) once(ctx context.Context, p *Program, log *slog.Logger) error {
 	server, err := app.New(ctx, c.Config, app.Build{Version: p.Version, Commit: p.Commit}, p.Out, log)
-	if err == nil {
-		err = server.Run(ctx)
+	if err != nil {
+		return err
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return withFix(err)
+	return server.Run(ctx)
 }
 
 // open checks the settings and makes the logger.
@@ -46,6 +58,8 @@ func withFix(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%w: stop the program that has it, or choose others with --http-addr and --sip-addr", err)
+	case errors.Is(err, cluster.ErrHeld):
+		return fmt.Errorf("%w: stop it, or give this server a --data and a --db of its own", err)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%w: give the user of the server the right, or choose another --data or address", err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

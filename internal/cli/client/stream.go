@@ -167,6 +167,8 @@ func (s *Stream) Close() { _ = s.conn.Close(websocket.StatusNormalClosure, "") }
 type Following struct {
 	Types []string
 	Since string
+	// Opened is told each time a stream is open, with the cursor behind which it begins; nil is fine.
+	Opened func(cursor string)
 	// Lost is told when the connection broke and will be tried again; nil is fine.
 	Lost func(error)
 }
@@ -179,6 +181,9 @@ func (c *Client) Follow(ctx context.Context, f Following, each func(Event) error
 		s, err := c.Subscribe(ctx, f.Types, since)
 		if err == nil {
 			began = true
+			if f.Opened != nil {
+				f.Opened(s.Cursor())
+			}
 			var stop bool
 			since, stop, err = drainInto(ctx, s, each)
 			if stop {
