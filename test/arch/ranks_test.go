@@ -41,6 +41,7 @@ var subjects = map[string]rank{
 	"internal/ident":     kernel,
 	"internal/actor":     kernel,
 	"internal/lifecycle": kernel,
+	"internal/failpoint": kernel,
 
 	"internal/sip":    engine,
 	"internal/sdp":    engine,
@@ -59,6 +60,7 @@ var subjects = map[string]rank{
 	"internal/fetch":   platform,
 	"internal/event":   platformUpper,
 	"internal/jobs":    platformUpper,
+	"internal/cluster": platformUpper,
 	"internal/httpapi": platformEdge,
 
 	"internal/account": foundationAccount,
@@ -99,6 +101,7 @@ var sqlRooms = []string{"internal/db", "test"}
 
 // keptState lists the package-level variables that do change, each with its reason. The key is "directory.name".
 var keptState = map[string]string{
+	"internal/failpoint.armed":    "what a crash test asks for in the environment; only in builds with the tag failpoint",
 	"internal/ident.monotonic":    "RFC 9562 §6.2: one counter per process keeps identifiers of the same millisecond in order",
 	"internal/db/dbtest.template": "the migrated template database is made once for a test process",
 	"internal/db/dbtest.own":      "one PostgreSQL server serves a whole test process",

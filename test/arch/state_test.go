@@ -24,7 +24,7 @@ func noInit(t *tree) []finding {
 // pure lists the calls whose result does not change afterwards, besides functions of the package itself that give a table.
 var pure = []string{
 	"errors.New", "errors.Join", "fmt.Errorf", "fmt.Sprintf", "fault.New", "fault.Newf", "fault.Missing", "fault.Invalid",
-	"regexp.MustCompile", "strings.NewReplacer", "strings.Repeat", "strings.Fields", "strings.Split", "strings.ToUpper", "strings.ToLower",
+	"regexp.MustCompile", "strings.NewReplacer", "db.NewBulk", "strings.Repeat", "strings.Fields", "strings.Split", "strings.ToUpper", "strings.ToLower",
 	"netip.MustParsePrefix", "netip.MustParseAddr", "netip.AddrFrom4", "money.MustParse", "template.Must", "big.NewInt",
 	"reflect.TypeOf", "reflect.TypeFor", "time.Date", "time.FixedZone", "slices.Concat",
 	"base32.NewEncoding", "base64.NewEncoding", "crc32.MakeTable", "len", "cap", "string", "byte", "rune", "float64", "float32",

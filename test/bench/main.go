@@ -29,6 +29,9 @@ func measurements() []measurement {
 		{"messages", (*bench).messages},
 		{"rest", (*bench).rest},
 		{"events", (*bench).fanOut},
+		{"deaf", (*bench).deaf},
+		{"idle", (*bench).idle},
+		{"log", (*bench).eventLog},
 	}
 }
 
@@ -45,11 +48,12 @@ func main() {
 // run measures what the flags choose. A missed target is no error: the table shows it.
 func run(ctx context.Context) (err error) {
 	b := &bench{ctx: ctx, t: &table{out: os.Stdout}}
-	only := flag.String("only", "", "comma list of measurements: start, calls, latency, playback, bridge, messages, rest, events")
+	only := flag.String("only", "", "comma list of measurements: start, calls, latency, playback, bridge, messages, rest, events, deaf, idle, log")
 	short := flag.Bool("short", false, "5 s per rate instead of -duration")
 	flag.StringVar(&b.binary, "server", "bin/opentact", "the program to measure")
 	flag.StringVar(&b.sipp, "sipp", "test/sipp", "directory of the scenarios for SIPp")
 	flag.DurationVar(&b.duration, "duration", 60*time.Second, "time per rate (SIP transactions linger 32 s: shorter runs flatter)")
+	flag.StringVar(&b.profile, "profile", "", "write the server's CPU profile while it gets messages to this file and the database's name")
 	flag.Parse()
 	if *short {
 		b.duration = 5 * time.Second

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
@@ -24,6 +26,7 @@ type bench struct {
 	binary   string
 	dir      string        // for data of the servers
 	sipp     string        // directory of the scenarios for SIPp
+	profile  string        // file for profiles; empty for none
 	duration time.Duration // of each rate
 	t        *table
 	serial   int
@@ -32,7 +35,8 @@ type bench struct {
 // stand is a server of its own for one measurement.
 type stand struct {
 	*house.Server
-	c *house.Client
+	c   *house.Client
+	url string // of its PostgreSQL database; empty for SQLite
 }
 
 // Cores of the machine: the server has one to itself, everything else runs on the other.
@@ -65,7 +69,7 @@ func (b *bench) start(postgres bool, flags ...string) (*stand, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stand{s, s.Client()}, nil
+	return &stand{s, s.Client(), o.DB}, nil
 }
 
 // database makes an empty PostgreSQL database on the tests' own cluster.
@@ -127,4 +131,63 @@ func (b *bench) wait(d time.Duration) error {
 	case <-b.ctx.Done():
 		return context.Cause(b.ctx)
 	}
+}
+
+// databaseCPU is the CPU time that the PostgreSQL server of a database has used so far, with its living processes; zero for SQLite, and for one that runs
+// elsewhere.
+func databaseCPU(database string) (time.Duration, error) {
+	if database == "" {
+		return 0, nil
+	}
+	pool, err := sql.Open("pgx", database)
+	if err != nil {
+		return 0, err
+	}
+	defer pool.Close()
+	var pid int
+	if err := pool.QueryRow("SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		return 0, err
+	}
+	own, ok := stat(pid)
+	if !ok {
+		return 0, nil
+	}
+	all, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return 0, err
+	}
+	var sum time.Duration
+	for _, dir := range all {
+		n, _ := strconv.Atoi(filepath.Base(dir))
+		if p, ok := stat(n); ok && (p.parent == own.parent || n == own.parent) {
+			sum += p.used
+		}
+	}
+	return sum, nil
+}
+
+// process is what stat tells of one: its parent, and the CPU time of it and of its children that ended.
+type process struct {
+	parent int
+	used   time.Duration
+}
+
+// clockTicks are the kernel's units of CPU time in a second.
+const clockTicks = 100
+
+// stat reads a process; false when there is none (proc(5): fields are counted after the name in brackets; ppid is 4, utime to cstime are 14 to 17).
+func stat(pid int) (p process, ok bool) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if err != nil || len(f) < 15 {
+		return p, false
+	}
+	var ticks int64
+	for _, field := range f[11:15] {
+		n, _ := strconv.ParseInt(field, 10, 64)
+		ticks += n
+	}
+	p.parent, _ = strconv.Atoi(f[1])
+	p.used = time.Duration(ticks) * time.Second / clockTicks
+	return p, true
 }

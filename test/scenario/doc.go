@@ -2,7 +2,7 @@
 //
 // Each testdata/*.txt is one scenario with a server and a customer's web server (test/fake) of its own; adding a scenario is adding a file. script.go
 // reads the files, step.go and step_live.go know the steps, play.go carries out a file, and house runs the program. Besides the files there are tests
-// in Go for what takes counting: load_test.go (SIPp places a thousand calls), kill_test.go (SIGKILL in the middle of traffic), garbage_test.go
+// in Go for what takes counting: load_test.go (SIPp places a thousand calls), garbage_test.go
 // (broken SIP), body_test.go (broken bodies for every POST), media_test.go (SIPp with sound and keys).
 //
 // A step is a line; lines that begin with white space go on with it; lines that begin with # are comments. ${name} is replaced

@@ -38,8 +38,9 @@ type Options struct {
 
 // Server is one run of the program after another on the same data.
 type Server struct {
-	HTTP string // bound address of REST and websocket
-	SIP  string // bound address of SIP, empty when it has none
+	HTTP string   // bound address of REST and websocket
+	SIP  string   // bound address of SIP, empty when it has none
+	Env  []string // added to the environment at the next start
 
 	opts Options
 	cmd  *exec.Cmd
@@ -50,10 +51,10 @@ type Server struct {
 	log []string
 }
 
-// Build compiles the program with the module's usual settings into dir and returns its path.
-func Build(ctx context.Context, dir string) (string, error) {
+// Build compiles the program with the module's usual settings, and with these build tags, into dir and returns its path.
+func Build(ctx context.Context, dir string, tags ...string) (string, error) {
 	bin := filepath.Join(dir, "server-under-test")
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", bin, "github.com/opentact/opentact/cmd/opentact")
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-tags", strings.Join(tags, ","), "-o", bin, "github.com/opentact/opentact/cmd/opentact")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
@@ -77,7 +78,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	}
 	args = append(args, s.opts.Flags...)
 	s.cmd = exec.Command(args[0], args[1:]...)
-	s.cmd.Env = plainEnv()
+	s.cmd.Env = append(plainEnv(), s.Env...)
 	s.cmd.Dir = s.opts.Data
 	r, w, err := os.Pipe()
 	if err != nil {

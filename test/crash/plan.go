@@ -1,0 +1,57 @@
+package crash
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Limits of a run.
+const (
+	tryLimit     = 5 * time.Second         // one try of a request; a frozen server answers none
+	silenceLimit = 15 * time.Second        // of a websocket
+	retryPause   = 50 * time.Millisecond   // between tries
+	answerLimit  = 60 * time.Second        // for the last answers after the last kill
+	settleLimit  = 120 * time.Second       // for the server to become quiet
+	quietFor     = 1500 * time.Millisecond // without news
+	startTries   = 5                       // a kill may hit a starting server
+	frozenFor    = 60 * time.Second        // of a node that was stopped and goes on
+	lifeLimit    = 3 * time.Second         // of a server until it is killed, however little it did
+	slowAnswer   = 10 * time.Millisecond   // more life for each answer that is waited for
+	stoppingFor  = time.Second             // a kill falls within this of SIGTERM
+	maxCases     = 4                       // of one kind of complaint that are shown
+)
+
+// Plan says what a run is to do.
+type Plan struct {
+	Binary string // built with the tag failpoint
+	Dir    string // for data; kept by the caller
+	DB     string // database URL; empty for SQLite below Dir
+	Seed   uint64
+	Nodes  int
+	Kills  int           // at least so many
+	Acks   int           // at least so many acknowledged requests
+	Length time.Duration // at least so much work
+	Limit  time.Duration // the work ends after this even when there were fewer
+	Gap    int           // answers between kills at random, on the average
+	Freeze bool          // one of two nodes is stopped for a while and goes on
+	Rate   int           // messages per second that customers try to send
+	Logf   func(format string, args ...any)
+}
+
+// chance is the randomness of one part of a run: parts do not share one, so that each depends on the seed alone.
+func (p *Plan) chance(part string) *rand.Rand {
+	h := p.Seed
+	for _, b := range []byte(part) {
+		h = h*0x100000001b3 ^ uint64(b)
+	}
+	return rand.New(rand.NewPCG(p.Seed, h))
+}
+
+func (p *Plan) String() string {
+	db := "sqlite"
+	if p.DB != "" {
+		db = "postgres"
+	}
+	return fmt.Sprintf("%s, %d nodes, seed %d", db, p.Nodes, p.Seed)
+}
