@@ -506,7 +506,8 @@ func TestCallsThatAreUnderWayEndWithTheCarrier(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if err := <-failed; !fault.Is(err, fault.Upstream) {
+	// The end may come while the call is placed, or once it waits for its leg.
+	if err := <-failed; !fault.Is(err, fault.Upstream) && !fault.Is(err, fault.Unavailable) {
 		t.Errorf("call that never reached the platform: %v", err)
 	}
 	if _, err := n.Call(context.Background(), CallRequest{Account: alice, From: "15005551234", To: leased}); !fault.Is(err, fault.Unavailable) {

@@ -38,6 +38,7 @@ func (n *Carrier) Call(ctx context.Context, q CallRequest) (json.RawMessage, err
 	r := &Run{Account: q.Account, Kind: KindScript, From: q.From, To: q.To, SIPCallID: c.CallID(), Started: n.now()}
 	r.begin(c)
 	if !n.follow(c, r, q.Script) {
+		hangup(ctx, c)
 		return nil, fault.New(fault.Unavailable)
 	}
 	leg, err := n.awaitLeg(ctx, c)
