@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -64,9 +65,22 @@ var steps = []step{
 	{"Balance and transactions", (*demo).showMoney},
 }
 
+// lines lets the steps and the events write to one output.
+type lines struct {
+	mu sync.Mutex // guards w
+	w  io.Writer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
 // show starts the server, takes the steps and ends the server.
 func show(ctx context.Context, program, wav string, out io.Writer) error {
 	began := time.Now()
+	out = &lines{w: out}
 	fmt.Fprintln(out, "== Starting the server on free ports")
 	s, err := start(ctx, program)
 	if err != nil {
