@@ -85,6 +85,9 @@ func (r *Recording) finish(ctx context.Context, file *blob.File, s *sink, err er
 			err = fmt.Errorf("%w: %w", ErrRecordFailed, err)
 		}
 	}
+	if err != nil && file != nil {
+		file.Abort() // before anybody hears of it
+	}
 	if err == nil && final.Format == "mp3" {
 		r.call.do(func() { r.settle(final, nil); r.call.cleanA() })
 		final = r.convert(final)
