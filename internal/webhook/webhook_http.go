@@ -316,7 +316,9 @@ func (d *debugInput) Validate(f *fault.Fields) {
 	if (d.Webhook == "") == (d.Secret == "") {
 		f.Add("webhook", "one of webhook and secret is required", nil)
 	}
-	if _, err := headersOf(d.Headers); err != nil {
+	if len(d.Headers) == 0 {
+		f.Add("headers", "is required", nil)
+	} else if _, err := headersOf(d.Headers); err != nil {
 		f.Add("headers", err.Error(), nil)
 	}
 	if _, err := d.body(); err != nil {
