@@ -189,7 +189,7 @@ func checkRequired(ctx context.Context, t *testing.T, c *house.Client, op operat
 	}
 	// An empty POST /rest/payment would be the older form of a search; it is told apart by its members.
 	for what, body := range map[string]any{"an empty object": map[string]any{}, "wrong members": wrong} {
-		if op.path == "/rest/user/cart" && what == "wrong members" {
+		if (op.path == "/rest/user/cart" || op.path == "/rest/webhook/debug-signature") && what == "wrong members" { // any object of texts is a list of headers
 			continue // its payload may be anything
 		}
 		b := house.Text(body)
