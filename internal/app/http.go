@@ -51,6 +51,7 @@ func (a *App) newAPI() *httpapi.API {
 	api.Mount("/metrics", api.LoopbackOr(httpapi.Admin, a.metrics.Handler()))
 	api.Mount("/debug/pprof/", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Index)))
 	api.Mount("/debug/pprof/profile", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Profile)))
+	api.Mount("/debug/pprof/trace", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Trace)))
 	return api
 }
 

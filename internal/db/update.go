@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"time"
 
@@ -122,6 +123,7 @@ func (d *DB) leadUntil(w *waiter) {
 			return
 		default:
 		}
+		runtime.Gosched() // whoever can come by now shares this commit
 		batch := d.take()
 		if len(batch) == 0 { // another leader has w in its group
 			return
