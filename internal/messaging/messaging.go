@@ -30,7 +30,7 @@ const (
 	maxMeta        = 4 << 10
 	queuedSeconds  = 60 // an account may have this many seconds of its rate waiting
 	batch          = 256
-	gathered       = 128                    // requests that are accepted together
+	gathered       = 256                    // requests that are accepted together
 	maxGathering   = 20000                  // requests that may wait for it; more are refused as unavailable
 	submitters     = 4                      // batches in carriers' hands at once
 	pollEvery      = time.Second            // other nodes enqueue too
