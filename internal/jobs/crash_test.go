@@ -226,7 +226,7 @@ func TestOnlyAnOldLeaseOfAnotherNodeIsNobodys(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		slow := jobs.NewRunner(jobs.Config{DB: d, Node: "slow"})
 		started, hang := make(chan struct{}), make(chan struct{})
-		slow.Handle("q", jobs.Options{}, func(context.Context, jobs.Job) jobs.Outcome { close(started); <-hang; return jobs.Finished() })
+		slow.Handle("q", jobs.Options{Workers: 1}, func(context.Context, jobs.Job) jobs.Outcome { close(started); <-hang; return jobs.Finished() })
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- slow.Run(ctx, func() {}) }()
@@ -239,9 +239,10 @@ func TestOnlyAnOldLeaseOfAnotherNodeIsNobodys(t *testing.T) {
 		wrong, looked := make(chan struct{}, 10), make(chan struct{}, 10)
 		ahead.Handle("q", jobs.Options{}, func(context.Context, jobs.Job) jobs.Outcome { wrong <- struct{}{}; return jobs.Finished() })
 		ahead.Handle("other", jobs.Options{}, func(context.Context, jobs.Job) jobs.Outcome { looked <- struct{}{}; return jobs.Finished() })
-		running(t, ahead)
+		stopAhead := running(t, ahead)
 		enqueue(t, d, ahead, jobs.New{Queue: "other", Payload: 1})
 		<-looked
+		stopAhead() // what the next node frees is anybody's
 		later := jobs.NewRunner(jobs.Config{DB: d, Node: "later", Now: clock(time.Hour)})
 		again, finish := make(chan struct{}), make(chan struct{})
 		later.Handle("q", jobs.Options{}, func(context.Context, jobs.Job) jobs.Outcome { close(again); <-finish; return jobs.Finished() })

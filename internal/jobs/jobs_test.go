@@ -14,19 +14,21 @@ import (
 	"github.com/opentact/opentact/internal/jobs"
 )
 
-// running starts a runner and stops it when the test ends.
-func running(t *testing.T, r *jobs.Runner) {
+// running starts a runner; it ends with stop, at the latest when the test does.
+func running(t *testing.T, r *jobs.Runner) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- r.Run(ctx, func() { close(ready) }) }()
 	<-ready
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 func enqueue(t *testing.T, d *db.DB, r *jobs.Runner, n jobs.New) {

@@ -93,6 +93,7 @@ type fakeCall struct {
 	leg      call.Leg
 	answered chan struct{}
 	up       bool
+	ended    bool
 	sent     string
 	record   *call.RecordOptions
 	played   int
@@ -137,7 +138,7 @@ func (c *fakeCall) Answered() bool {
 
 func (c *fakeCall) Answer(context.Context) error {
 	c.mu.Lock()
-	if c.up || c.ctx.Err() != nil {
+	if c.up || c.ended {
 		c.mu.Unlock()
 		return nil
 	}
@@ -159,17 +160,19 @@ func (c *fakeCall) WaitAnswered(ctx context.Context) error {
 	}
 }
 
+// end reports the end before the context tells of it: whoever waits for that may be the last to write reports.
 func (c *fakeCall) end(cause call.Cause) {
 	c.mu.Lock()
-	if c.ctx.Err() != nil {
+	if c.ended {
 		c.mu.Unlock()
 		return
 	}
-	c.cancel(&call.EndedError{Cause: cause})
+	c.ended = true
 	c.leg.Cause = cause
 	c.mu.Unlock()
 	c.enter(call.Hangup)
 	c.enter(call.Destroyed)
+	c.cancel(&call.EndedError{Cause: cause})
 }
 
 func (c *fakeCall) SendKeys(_ context.Context, digits string, _ time.Duration) error {
