@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install.sh run|test: installs what the server (run) or its tests (test) need from Debian and is not there yet.
+# install.sh run|test: installs what the server and the README's first call (run) or the tests (test) need from Debian and is not there yet.
 # A line of a list is "path-or-program package": when the program is on the PATH, or the path exists (a pattern may be used), nothing is done.
 set -euo pipefail
 
@@ -9,14 +9,15 @@ espeak-ng                            espeak-ng
 pocketsphinx_continuous              pocketsphinx
 /usr/share/pocketsphinx/model/en-us  pocketsphinx-en-us
 ffmpeg                               ffmpeg
+curl                                 curl
+jq                                   jq
 '
 test_list="$run_list"'
 gcc                                  gcc
 /usr/lib/postgresql/*/bin/initdb     postgresql
 sipp                                 sip-tester
 sox                                  sox
-curl                                 curl
-jq                                   jq
+python3                              python3
 strace                               strace
 '
 

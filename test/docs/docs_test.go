@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/opentact/opentact/internal/app"
@@ -42,7 +43,7 @@ func TestMain(m *testing.M) {
 
 func TestSamplesAreTakenByTheirMark(t *testing.T) {
 	page := "# T\n```sh\na\nb\n```\ntext\n```xml\n<a/>\n```\n  ```sh\n  c\n  ```\n"
-	got, err := samples(page)
+	got, err := samples(page, "sh")
 	want := []sample{{3, "a\nb\n"}, {11, "  c\n"}}
 	if err != nil || !cmp.Equal(want, got, cmp.AllowUnexported(sample{})) {
 		t.Errorf("%v %+v", err, got)
@@ -51,7 +52,7 @@ func TestSamplesAreTakenByTheirMark(t *testing.T) {
 		t.Errorf("%q", s)
 	}
 	for _, bad := range []string{"```sh\na\n", "```\na\n```\n"} {
-		if got, err := samples(bad); err == nil {
+		if got, err := samples(bad, "sh"); err == nil {
 			t.Errorf("%q gave %+v", bad, got)
 		}
 	}
@@ -69,7 +70,7 @@ func TestEverySampleRuns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			list, err := samples(string(page))
+			list, err := samples(string(page), "sh")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,6 +79,36 @@ func TestEverySampleRuns(t *testing.T) {
 			}
 			execute(t, startServer(t), script(list))
 		})
+	}
+}
+
+// TestFramesOfTheEventsPageWork: what the page says to send is accepted in this order.
+func TestFramesOfTheEventsPageWork(t *testing.T) {
+	page, err := os.ReadFile(root + "/docs/guides/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames, err := samples(string(page), "json")
+	if err != nil || len(frames) != 2 {
+		t.Fatalf("%d frames, %v", len(frames), err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), pageLimit)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(startServer(t), "http")+"/", nil) //nolint:bodyclose // an upgraded connection has no body
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()          //nolint:errcheck // the server ends next
+	cursor := "c_0000000000000000" // the example's own is one of the future here
+	for _, f := range frames {
+		text := strings.NewReplacer("<API token or JWT>", token, "c_0000000000000012", cursor).Replace(f.text)
+		if err := conn.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		_, answer, err := conn.Read(ctx)
+		if err != nil || !strings.Contains(string(answer), `"success":true`) {
+			t.Fatalf("line %d: %s, %v", f.line, answer, err)
+		}
 	}
 }
 

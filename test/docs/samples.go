@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// sample is one block marked sh.
+// sample is one block of a page.
 type sample struct {
 	line int // of its first line, from 1
 	text string
 }
 
-// samples takes the blocks marked sh out of a page. A block that is not closed, or has no mark at all, is an error: nobody could tell whether it runs.
-func samples(page string) ([]sample, error) {
+// samples takes the blocks with one mark out of a page. A block that is not closed, or has no mark at all, is an error: nobody could tell whether it runs.
+func samples(page, wanted string) ([]sample, error) {
 	var found []sample
 	var block []string
 	opened, mark := 0, ""
@@ -27,7 +27,7 @@ func samples(page string) ([]sample, error) {
 		case opened == 0:
 			opened, mark, block = i+1, strings.TrimSpace(fence), nil
 		default:
-			if mark == "sh" {
+			if mark == wanted {
 				found = append(found, sample{opened + 1, strings.Join(block, "\n") + "\n"})
 			}
 			opened = 0
