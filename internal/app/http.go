@@ -48,10 +48,11 @@ func (a *App) newAPI() *httpapi.API {
 	a.settingsRoutes(api)
 	absent(api)
 	describe(api)
-	api.Mount("/metrics", api.LoopbackOr(httpapi.Admin, a.metrics.Handler()))
-	api.Mount("/debug/pprof/", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Index)))
-	api.Mount("/debug/pprof/profile", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Profile)))
-	api.Mount("/debug/pprof/trace", api.LoopbackOr(httpapi.Admin, http.HandlerFunc(pprof.Trace)))
+	operators := httpapi.Rule{Auth: httpapi.Admin, Scope: "admin:read"}
+	api.Mount("/metrics", api.LoopbackOr(operators, a.metrics.Handler()))
+	api.Mount("/debug/pprof/", api.LoopbackOr(operators, http.HandlerFunc(pprof.Index)))
+	api.Mount("/debug/pprof/profile", api.LoopbackOr(operators, http.HandlerFunc(pprof.Profile)))
+	api.Mount("/debug/pprof/trace", api.LoopbackOr(operators, http.HandlerFunc(pprof.Trace)))
 	return api
 }
 

@@ -106,29 +106,30 @@ func (a *API) Absent(method, path string) {
 	a.register(&operation{op: Op{ID: "absent", Method: method, Path: path, Hidden: true}, absent: true})
 }
 
-// Authenticate checks a credential that came another way than in a request of this layer, such as a websocket frame.
-// Bad tries count like those of requests; the error is a *fault.Error.
-func (a *API) Authenticate(ctx context.Context, c Credentials, actFor string) (Identity, error) {
-	return a.signIn(ctx, c, actFor)
+// Authenticate checks a credential that came another way than in a request of this layer, such as a websocket frame, and what it may.
+// Bad tries count like those of requests; a bad credential is fault.Unauthorized, one without the right fault.AccessDenied.
+func (a *API) Authenticate(ctx context.Context, c Credentials, actFor string, rule Rule) (Identity, error) {
+	id, err := a.signIn(ctx, c, actFor)
+	if err != nil {
+		return Identity{}, err
+	}
+	return id, rule.admits(id)
 }
 
-// Identify finds and checks the credential of a raw request, as a mount may need; without one the error is 401.
-func (a *API) Identify(r *http.Request) (Identity, error) {
+// Identify finds and checks the credential of a raw request, as a mount may need, and what it may; without one the error is 401.
+func (a *API) Identify(r *http.Request, rule Rule) (Identity, error) {
 	c, ok := FindCredentials(r)
 	if !ok {
 		return Identity{}, errNoCredential()
 	}
 	c.RemoteIP = a.remoteIP(r)
-	return a.signIn(r.Context(), c, r.Header.Get(headerActFor))
+	return a.Authenticate(r.Context(), c, r.Header.Get(headerActFor), rule)
 }
 
-// Guard puts an auth rule before a raw handler.
-func (a *API) Guard(auth Auth, h http.Handler) http.Handler {
+// Guard puts a rule before a raw handler.
+func (a *API) Guard(rule Rule, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, err := a.Identify(r)
-		if err == nil {
-			err = allowed(auth, id)
-		}
+		id, err := a.Identify(r, rule)
 		if err != nil {
 			a.Fail(w, r, err)
 			return
@@ -138,8 +139,8 @@ func (a *API) Guard(auth Auth, h http.Handler) http.Handler {
 }
 
 // LoopbackOr is Guard for everybody but clients on this machine, which pass.
-func (a *API) LoopbackOr(auth Auth, h http.Handler) http.Handler {
-	guarded := a.Guard(auth, h)
+func (a *API) LoopbackOr(rule Rule, h http.Handler) http.Handler {
+	guarded := a.Guard(rule, h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ip, err := netip.ParseAddr(a.remoteIP(r)); err == nil && ip.Unmap().IsLoopback() {
 			h.ServeHTTP(w, r)

@@ -110,6 +110,24 @@ func groupOf(tag string) string {
 	return "account"
 }
 
+// Rule says who may use what is not an Op: the role, and the scope that an API token needs ("events:read"; empty: any token).
+type Rule struct {
+	Auth  Auth
+	Scope string
+}
+
+// admits checks role and scope.
+func (r Rule) admits(id Identity) error {
+	if err := allowed(r.Auth, id); err != nil {
+		return err
+	}
+	group, read := strings.CutSuffix(r.Scope, ":read")
+	if !(scope{group: group, read: read}).allows(id.Scopes) {
+		return fault.New(fault.AccessDenied)
+	}
+	return nil
+}
+
 // allows tells whether the scopes of a token cover it.
 func (s scope) allows(scopes []string) bool {
 	if len(scopes) == 0 || s.group == "" {

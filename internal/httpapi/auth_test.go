@@ -187,7 +187,7 @@ func TestTenBadTriesThrottleTheAddress(t *testing.T) {
 func TestTenBadTriesThrottleTheEmailFromAnywhere(t *testing.T) {
 	a := New(Options{Auth: folk()})
 	try := func(ip, password string) error {
-		_, err := a.Authenticate(t.Context(), Credentials{Kind: Basic, User: "Ann@example.org", Password: password, RemoteIP: ip}, "")
+		_, err := a.Authenticate(t.Context(), Credentials{Kind: Basic, User: "Ann@example.org", Password: password, RemoteIP: ip}, "", Rule{Auth: User})
 		return err
 	}
 	for i := range 10 {

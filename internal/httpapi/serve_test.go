@@ -343,8 +343,8 @@ func TestOutputThatCannotBeWrittenIsInternal(t *testing.T) {
 func TestMountsAndAbsentOperations(t *testing.T) {
 	b := newBench(t, nil)
 	b.Mount("/console/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "console "+RequestID(r.Context())) }))
-	b.Mount("/metrics", b.LoopbackOr(Admin, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "metrics") })))
-	b.Mount("/ops", b.Guard(Admin, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, Who(r.Context()).User) })))
+	b.Mount("/metrics", b.LoopbackOr(Rule{Auth: Admin, Scope: "admin:read"}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "metrics") })))
+	b.Mount("/ops", b.Guard(Rule{Auth: Admin, Scope: "admin:read"}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, Who(r.Context()).User) })))
 	b.Absent("POST", "/rest/janus/conn")
 	b.Absent("GET", "/v1/accounts/{sid}.json")
 	b.Absent("GET", "/v1/accounts/{sid}")
@@ -360,6 +360,9 @@ func TestMountsAndAbsentOperations(t *testing.T) {
 	b.do(t, "GET", "/metrics", "").want(t, 200)
 	b.do(t, "GET", "/ops", "").want(t, 401)
 	b.do(t, "GET", "/ops", "", good).want(t, 403)
+	b.Mount("/audit", b.Guard(Rule{Auth: User, Scope: "messaging"}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	b.do(t, "GET", "/audit", "", "Authorization: reader").want(t, 403)
+	b.do(t, "GET", "/audit", "", "Authorization: writer").want(t, 200)
 	if r := b.do(t, "GET", "/ops", "", "Authorization: Bearer admin").want(t, 200); r.text != "u3" {
 		t.Errorf("got %s", r.text)
 	}

@@ -22,6 +22,9 @@ import (
 	"github.com/opentact/opentact/internal/stream/frame"
 )
 
+// readers may open a socket: whoever may read the log by REST (rest-conventions §3.4, §3.6).
+var readers = httpapi.Rule{Auth: httpapi.User, Scope: "events:read"}
+
 // Mount serves the websocket at the root path and at /ws. Any origin may connect: no cookies are used.
 func (g *Gate) Mount(a *httpapi.API) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, a) })
@@ -38,7 +41,7 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request, a *httpapi.API) {
 	c := caller{api: a, ip: httpapi.RemoteIP(r.Context())}
 	// The credential of the handshake is checked before the upgrade takes the request's writer away.
 	if _, c.given = httpapi.FindCredentials(r); c.given {
-		c.id, c.err = a.Identify(r)
+		c.id, c.err = a.Identify(r, readers)
 	}
 	conn, in, ok := g.upgrade(w, r, a)
 	if !ok {
@@ -140,8 +143,12 @@ func (s *socket) greet(c caller) error {
 		}
 		c.id, c.err = s.firstFrame(c, f)
 	}
-	if c.err != nil || c.id.User == "" {
+	switch {
+	case fault.Is(c.err, fault.Unauthorized), fault.Is(c.err, fault.AccessDenied), c.err == nil && c.id.User == "":
 		s.refuse()
+		return nil
+	case c.err != nil:
+		s.putOff(c.err)
 		return nil
 	}
 	s.welcome(Session{Account: c.id.Account, User: c.id.User, Email: c.id.Email, Token: c.id.Token, JTI: c.id.JTI})
@@ -154,13 +161,25 @@ func (s *socket) refuse() {
 	s.end(closeUnauthorized, "not authenticated")
 }
 
+// putOff closes a socket whose credential could not be checked now: it may be good, so its client shall come back.
+func (s *socket) putOff(err error) {
+	if fault.Is(err, fault.RateLimited) {
+		s.end(closeRestart, "too many bad sign-ins; come back later")
+		return
+	}
+	if s.gate.ctx.Err() == nil {
+		s.gate.log.Warn("websocket sign-in", "error", err)
+	}
+	s.end(closeRestart, "sign-in is not possible now; come back")
+}
+
 // firstFrame reads {"type":"auth","payload":"<token>"}.
 func (s *socket) firstFrame(c caller, f request) (httpapi.Identity, error) {
 	var token string
 	if f.Type != "auth" || json.Unmarshal(f.Payload, &token) != nil || token == "" {
 		return httpapi.Identity{}, fault.New(fault.Unauthorized)
 	}
-	return c.api.Authenticate(s.gate.ctx, httpapi.Credentials{Kind: httpapi.TokenKind(token), Value: token, RemoteIP: c.ip}, "")
+	return c.api.Authenticate(s.gate.ctx, httpapi.Credentials{Kind: httpapi.TokenKind(token), Value: token, RemoteIP: c.ip}, "", readers)
 }
 
 // welcome registers the socket, reads the subscriptions of its user and answers the sign-in.

@@ -23,15 +23,25 @@ import (
 	"github.com/opentact/opentact/internal/stream"
 )
 
-// tokens signs in "<account>-<user>" as an API token.
+// tokens signs in "<account>-<user>" as an API token; "<account>-<user>-<role>" and "<account>-<user>-<role>-<scope>" say what it may, and "away" that nobody can tell.
 type tokens struct{}
 
 func (tokens) Authenticate(_ context.Context, c httpapi.Credentials, _ string) (httpapi.Identity, error) {
-	account, user, ok := strings.Cut(c.Value, "-")
-	if !ok || c.Kind != httpapi.APIToken {
+	if c.Value == "away" {
+		return httpapi.Identity{}, fault.New(fault.Unavailable)
+	}
+	parts := strings.Split(c.Value, "-")
+	if len(parts) < 2 || c.Kind != httpapi.APIToken {
 		return httpapi.Identity{}, fault.New(fault.Unauthorized)
 	}
-	return httpapi.Identity{Account: account, User: user, Email: user + "@example.org", Role: httpapi.RoleUser, Unlimited: true}, nil
+	id := httpapi.Identity{Account: parts[0], User: parts[1], Email: parts[1] + "@example.org", Role: httpapi.RoleUser, Unlimited: true}
+	if len(parts) > 2 {
+		id.Role = parts[2]
+	}
+	if len(parts) > 3 {
+		id.Scopes = parts[3:]
+	}
+	return id, nil
 }
 
 type sessions struct {
@@ -183,6 +193,44 @@ func TestEveryWayToSignIn(t *testing.T) {
 		t.Errorf("refusal %v", m)
 	}
 	bad.closed(4401)
+}
+
+// TestASocketNeedsTheRightToReadTheLog: a token that GET /rest/event refuses opens no websocket either, in the first frame or in the handshake.
+func TestASocketNeedsTheRightToReadTheLog(t *testing.T) {
+	h := build(t, dbtest.SQLite(t))
+	for token, may := range map[string]bool{
+		"a-u-User-billing:read": false, "a-u-User-messaging": false, "a-u-Provider": false,
+		"a-u-User-events:read": true, "a-u-User-events": true, "a-u-User-*": true, "a-u-User-billing:read-events:read": true, "a-u-Admin": true,
+	} {
+		status, _ := h.rest("GET", "/rest/event", token, "")
+		if (status == 200) != may {
+			t.Errorf("%s reads the log: %d", token, status)
+		}
+		first := h.dial("/", nil)
+		first.send(fmt.Sprintf(`{"type":"auth","payload":%q}`, token))
+		for _, c := range []*client{first, h.dial("/?bearer="+token, nil)} {
+			m := c.next()
+			if m["success"] != may || !may && (m["type"] != "auth" || m["message"] != "Forbidden" || m["status"] != 401.0) {
+				t.Errorf("%s: %v", token, m)
+			}
+			if !may {
+				c.closed(4401)
+			}
+		}
+	}
+}
+
+// TestASignInThatCannotBeCheckedNowIsToComeBack: neither a database that is away nor too many bad tries of others say anything of this credential.
+func TestASignInThatCannotBeCheckedNowIsToComeBack(t *testing.T) {
+	h := build(t, dbtest.SQLite(t))
+	h.dial("/?jwt=away", nil).closed(1001)
+	c := h.dial("/", nil)
+	c.send(`{"type":"auth","payload":"away"}`)
+	c.closed(1001)
+	for range 10 {
+		h.dial("/?jwt=nobody", nil).closed(4401)
+	}
+	h.dial("/?jwt=a-u", nil).closed(1001)
 }
 
 func TestBadFramesCloseOnlyTheirOwnSocket(t *testing.T) {
