@@ -193,6 +193,39 @@ func TestFollowResumesBehindTheLastEvent(t *testing.T) {
 	}
 }
 
+// TestFollowComesBackToAServerThatCannotServeNow, already at the first sign-in.
+func TestFollowComesBackToAServerThatCannotServeNow(t *testing.T) {
+	tries, enough := 0, errors.New("enough")
+	well := gate(t, "secret", func(_ context.Context, conn *websocket.Conn, _ string) {
+		send(t, conn, `{"uuid":"1","type":"sms","cursor":"c_03"}`)
+		conn.CloseRead(context.Background())
+	})
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if tries++; tries > 2 {
+			well(w, r)
+			return
+		}
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.CloseNow()
+		var frame struct{ Type string }
+		read(t, conn, &frame)
+		if tries == 2 {
+			send(t, conn, `{"type":"auth","success":true,"cursor":"c_01","payload":{}}`)
+			read(t, conn, &frame)
+			send(t, conn, `{"type":"subscribe","success":false,"message":"Service unavailable","status":503}`)
+			return
+		}
+		conn.Close(websocket.StatusGoingAway, "sign-in is not possible now; come back")
+	})
+	if err := c.Follow(t.Context(), Following{Types: []string{"*"}}, func(Event) error { return enough }); !errors.Is(err, enough) || tries != 3 {
+		t.Errorf("%v after %d tries", err, tries)
+	}
+}
+
 func TestFollowEndsWhereComingBackDoesNotHelp(t *testing.T) {
 	c := serve(t, gate(t, "another", nil))
 	if err := c.Follow(t.Context(), Following{Types: []string{"*"}}, nil); !errors.Is(err, ErrSignedOut) {

@@ -174,7 +174,8 @@ type Following struct {
 }
 
 // Follow gives every event to each, without gap or double, until ctx ends (nil), each gives an error, or the server refuses the credential or the
-// cursor. A lost connection comes back after a second and resumes behind the last event.
+// cursor. A lost connection comes back after a second and resumes behind the last event; so does a server that says it cannot serve now. One that is not there at
+// the beginning is an error.
 func (c *Client) Follow(ctx context.Context, f Following, each func(Event) error) error {
 	since, began := f.Since, false
 	for {
@@ -190,11 +191,10 @@ func (c *Client) Follow(ctx context.Context, f Following, each func(Event) error
 				return err
 			}
 		}
-		var refused *Error
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case errors.Is(err, ErrSignedOut), errors.As(err, &refused), !began:
+		}
+		if !comesBack(err, began) {
 			return err
 		}
 		if f.Lost != nil {
@@ -206,6 +206,18 @@ func (c *Client) Follow(ctx context.Context, f Following, each func(Event) error
 		case <-time.After(c.pause):
 		}
 	}
+}
+
+// comesBack tells whether trying again may help; began says that it worked before.
+func comesBack(err error, began bool) bool {
+	var refused *Error
+	switch {
+	case errors.Is(err, ErrSignedOut):
+		return false
+	case errors.As(err, &refused):
+		return refused.Status >= 500
+	}
+	return began || websocket.CloseStatus(err) == websocket.StatusGoingAway
 }
 
 // drainInto hands events on until the stream breaks, or until each has had enough (stop).
