@@ -14,14 +14,14 @@ const Types = "auth,call_state,call_flow,call_record,sms,tn_order,balance,campai
 
 // Filter narrows a subscription to events that touch one of the listed objects.
 type Filter struct {
-	SIPDomain        []string `json:"sip_domain,omitempty"`
-	SIPUser          []string `json:"sip_user,omitempty"`
-	SIPSwitch        []string `json:"sip_switch,omitempty"`
-	SIPConnection    []string `json:"sip_connection,omitempty"`
-	SIPControlApp    []string `json:"sip_control_app,omitempty"`
-	TNLease          []string `json:"tn_lease,omitempty"`
-	MessagingProfile []string `json:"messaging_profile,omitempty"`
-	Batch            []string `json:"batch,omitempty"`
+	SIPDomain        []string `json:"sip_domain,omitempty" format:"uuid" maxItems:"100"`
+	SIPUser          []string `json:"sip_user,omitempty" format:"uuid" maxItems:"100"`
+	SIPSwitch        []string `json:"sip_switch,omitempty" format:"uuid" maxItems:"100"`
+	SIPConnection    []string `json:"sip_connection,omitempty" format:"uuid" maxItems:"100"`
+	SIPControlApp    []string `json:"sip_control_app,omitempty" format:"uuid" maxItems:"100"`
+	TNLease          []string `json:"tn_lease,omitempty" format:"uuid" maxItems:"100"`
+	MessagingProfile []string `json:"messaging_profile,omitempty" format:"uuid" maxItems:"100"`
+	Batch            []string `json:"batch,omitempty" format:"uuid" maxItems:"100"`
 }
 
 // objects gives all listed uuids.

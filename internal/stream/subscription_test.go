@@ -9,6 +9,7 @@ import (
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/db/dbtest"
+	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/stream"
@@ -119,4 +120,39 @@ func TestAnEventTellsHowItWasDelivered(t *testing.T) {
 			t.Fatal(out)
 		}
 	})
+}
+
+// TestAFilterIsOfUUIDs in any case; anything else would wait for ever, or let everything through.
+func TestAFilterIsOfUUIDs(t *testing.T) {
+	h := build(t, dbtest.SQLite(t))
+	h.gate.Attach(&endpoints{}, nil)
+	id := ident.New()
+	for _, channel := range []string{`"channel":"wss"`, `"channel":"webhook","url":"https://hooks.example.org/"`} {
+		body := func(item string) string { return `{` + channel + `,"type":"sms","filter":{"batch":["` + item + `"]}}` }
+		for _, bad := range []string{"", "sms", id[:35]} {
+			status, out := h.rest("POST", "/rest/event/subscription", "a-u", body(bad))
+			if fields, _ := out["fields"].(map[string]any); status != 400 || fields["params.filter.batch.0"] == nil {
+				t.Error(bad, status, out)
+			}
+		}
+		status, out := h.rest("POST", "/rest/event/subscription", "a-u", body(strings.ToUpper(id)))
+		p, _ := out["payload"].(map[string]any)
+		if status != 201 || p["filter"].(map[string]any)["batch"].([]any)[0] != id {
+			t.Fatal(status, out)
+		}
+		status, out = h.rest("PATCH", "/rest/event/subscription/"+p["uuid"].(string), "a-u", `{"filter":{"batch":["x"]}}`)
+		if fields, _ := out["fields"].(map[string]any); status != 400 || fields["params.filter.batch.0"] == nil {
+			t.Error(status, out)
+		}
+	}
+	c := h.signIn("a-u")
+	h.emit("a", "sms", 1)
+	if err := h.d.Update(t.Context(), func(_ context.Context, tx *db.Tx) error {
+		return h.log.Append(tx, event.Event{Account: "a", Type: "sms", RefID: id, Payload: 2})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if m := c.next(); m["ref_id"] != id {
+		t.Error(m)
+	}
 }
