@@ -173,20 +173,6 @@ func (l *Log) Head(ctx context.Context) (seq, removed int64, err error) {
 	return seq, removed, err
 }
 
-// Check tells a cursor that cannot be resumed from: one of the future is a 404, one older than the retention a 410.
-func (l *Log) Check(ctx context.Context, seq int64) error {
-	head, removed, err := l.Head(ctx)
-	switch {
-	case err != nil:
-		return err
-	case seq > head:
-		return fault.Newf(fault.NotFound, "Cursor not found")
-	case seq < removed:
-		return fault.New(fault.CursorExpired)
-	}
-	return nil
-}
-
 // Trim removes events older than a time from the beginning of the log, at most limit of them, and remembers how far. It stops at the first that is not
 // older: one that reports something of long ago must not take newer ones with it.
 func (l *Log) Trim(ctx context.Context, before time.Time, limit int) (removed int64, err error) {
