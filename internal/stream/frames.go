@@ -24,6 +24,7 @@ type reply struct {
 	Success bool   `json:"success"`
 	Message string `json:"message,omitempty"`
 	Status  int    `json:"status,omitempty"`
+	Detail  string `json:"detail,omitempty"` // what to do
 	Payload any    `json:"payload,omitempty"`
 }
 
@@ -76,7 +77,11 @@ func (s *socket) subscribe(ctx context.Context, payload json.RawMessage) {
 			s.gate.log.Warn("resume a websocket", "error", err)
 			e = fault.New(fault.Unavailable)
 		}
-		refuse(fault.Lookup(e.Code).Status, e.Public())
+		r := reply{Type: "subscribe", Message: e.Public(), Status: fault.Lookup(e.Code).Status}
+		if r.Detail = e.Fields["since"].Message; r.Detail == r.Message {
+			r.Detail = ""
+		}
+		s.answer(encode(r))
 		return
 	}
 	_, removed, err := s.gate.events.Head(ctx)

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/fault"
@@ -23,7 +24,7 @@ func (g *Gate) resumable(ctx context.Context, account string, seq int64) error {
 	case seq > head:
 		return fault.Invalid("since", futureCursor, event.FormatCursor(seq))
 	case seq < removed:
-		return fault.New(fault.CursorExpired)
+		return expired(seq, removed)
 	case seq == 0:
 		return nil
 	}
@@ -32,4 +33,12 @@ func (g *Gate) resumable(ctx context.Context, account string, seq int64) error {
 		err = fault.Newf(fault.NotFound, "Cursor not found: use the cursor of an event of this account")
 	}
 	return err
+}
+
+// expired is the fixed answer to a cursor older than the retention, with the way on.
+func expired(seq, removed int64) error {
+	e := fault.New(fault.CursorExpired)
+	advice := fmt.Sprintf("events up to %[1]s were removed: read again what they told of, and go on with %[1]s, which gives all that is left", event.FormatCursor(removed))
+	e.Fields = map[string]fault.Field{"since": {Message: advice, Value: event.FormatCursor(seq)}}
+	return e
 }
