@@ -44,12 +44,13 @@ type App struct {
 	ln      net.Listener
 	group   *lifecycle.Group
 	locks   []func() error // of the data directory and the database file
+	freed   chan struct{}  // holds one word that recurring work of a dead node is due; more are the same
 	ready   chan struct{}
 }
 
 // New opens the database and builds every part; Run starts them. out gets the start banner.
 func New(ctx context.Context, cfg config.Config, b Build, out io.Writer, log *slog.Logger) (*App, error) {
-	a := &App{cfg: cfg, build: b, out: out, log: log, now: time.Now, ready: make(chan struct{})}
+	a := &App{cfg: cfg, build: b, out: out, log: log, now: time.Now, freed: make(chan struct{}, 1), ready: make(chan struct{})}
 	if err := a.lock(cfg); err != nil {
 		return nil, err
 	}
@@ -76,6 +77,7 @@ func (a *App) assemble(ctx context.Context) (err error) {
 	if a.domains, err = newDomains(a.cfg, a.build.Version, a.db, a.bus, a.log); err != nil {
 		return err
 	}
+	a.domains.node.OnDead("recurring work", a.takeBackTasks)
 	if err := a.domains.seed(ctx, a.db, a.cfg.Sandbox); err != nil {
 		return fmt.Errorf("first data: %w", err)
 	}

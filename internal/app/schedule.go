@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
@@ -52,10 +53,15 @@ func (a *App) tasks() []task {
 	}
 }
 
-// schedule runs the tasks, each at its pace, one at a time, until ctx ends.
+// schedule runs the tasks until ctx ends.
 func (a *App) schedule(ctx context.Context, ready func()) error {
 	ready()
-	tasks := a.tasks()
+	a.repeat(ctx, a.tasks())
+	return nil
+}
+
+// repeat runs tasks, each at its pace, one at a time, until ctx ends.
+func (a *App) repeat(ctx context.Context, tasks []task) {
 	due := make([]time.Time, len(tasks))
 	tick := time.NewTicker(taskTick)
 	defer tick.Stop()
@@ -71,24 +77,48 @@ func (a *App) schedule(ctx context.Context, ready func()) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
+		case <-a.freed:
+			clear(due) // the periods that others had begun may be over
 		case <-tick.C:
 		}
 	}
 }
 
+// takeBackTasks frees what a dead node had in hand in the transaction that declares it dead; this node looks at it at once.
+func (a *App) takeBackTasks(ctx context.Context, tx *db.Tx, node string) error {
+	n, err := freeTasks(ctx, tx, node)
+	if err != nil || n == 0 {
+		return err
+	}
+	tx.After(func() {
+		select {
+		case a.freed <- struct{}{}:
+		default: // it is about to look anyway
+		}
+	})
+	return nil
+}
+
 // runTask does a task if this is the node that does it in this period, and tells when the next period begins.
 func (a *App) runTask(ctx context.Context, t task) (next time.Time, err error) {
 	var mine bool
+	node := a.domains.node
 	err = a.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		mine, next, err = claimTask(ctx, tx, t.name, a.domains.node.ID(), a.now(), t.every)
+		if err := node.Fence(ctx, tx); err != nil { // nobody would free what a dead node claims
+			return err
+		}
+		mine, next, err = claimTask(ctx, tx, t.name, node.ID(), a.now(), t.every)
 		return err
 	})
 	if err != nil {
 		return a.now().Add(taskTick), err
 	}
-	if mine {
-		err = t.run(ctx)
+	if !mine {
+		return next, nil
 	}
-	return next, err
+	if err = t.run(ctx); ctx.Err() != nil {
+		return next, err // cut off: whoever buries this node takes it
+	}
+	return next, errors.Join(err, a.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return endTask(ctx, tx, t.name, node.ID()) }))
 }

@@ -12,8 +12,8 @@ import (
 // a whole period comes from a clock that is wrong, and counts for nothing.
 func claimTask(ctx context.Context, tx *db.Tx, name, owner string, now time.Time, every time.Duration) (mine bool, next time.Time, err error) {
 	next = now.Add(every)
-	n, err := tx.Exec(ctx, `INSERT INTO lease (name, owner, until) VALUES ($1, $2, $3)
-		ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE lease.until <= $4 OR lease.until > $3`,
+	n, err := tx.Exec(ctx, `INSERT INTO lease (name, owner, until, is_done) VALUES ($1, $2, $3, false)
+		ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until, is_done = excluded.is_done WHERE lease.until <= $4 OR lease.until > $3`,
 		"task."+name, owner, next.UnixMicro(), now.UnixMicro())
 	if err != nil {
 		return false, next, fmt.Errorf("claim task %s: %w", name, err)
@@ -26,4 +26,21 @@ func claimTask(ctx context.Context, tx *db.Tx, name, owner string, now time.Time
 		return false, next, fmt.Errorf("period of task %s: %w", name, err)
 	}
 	return false, until.Time, nil
+}
+
+// endTask notes that the owner came to the end of a task: it is not done again in its period.
+func endTask(ctx context.Context, tx *db.Tx, name, owner string) error {
+	if _, err := tx.Exec(ctx, "UPDATE lease SET is_done = true WHERE name = $1 AND owner = $2", "task."+name, owner); err != nil {
+		return fmt.Errorf("end task %s: %w", name, err)
+	}
+	return nil
+}
+
+// freeTasks makes what an owner had in hand due again, and tells how much that was.
+func freeTasks(ctx context.Context, tx *db.Tx, owner string) (int64, error) {
+	n, err := tx.Exec(ctx, "DELETE FROM lease WHERE owner = $1 AND is_done = false", owner)
+	if err != nil {
+		return 0, fmt.Errorf("free tasks: %w", err)
+	}
+	return n, nil
 }

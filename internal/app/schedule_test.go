@@ -3,12 +3,14 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/opentact/opentact/internal/cluster"
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/db/dbtest"
+	"github.com/opentact/opentact/internal/ident"
 )
 
 func TestOneNodeDoesATaskInEachPeriod(t *testing.T) {
@@ -17,8 +19,9 @@ func TestOneNodeDoesATaskInEachPeriod(t *testing.T) {
 		clock := func() time.Time { return at }
 		done := 0
 		node := func(ahead time.Duration) *App {
-			m := cluster.New(cluster.Config{DB: d, Name: "n"})
-			return &App{db: d, now: func() time.Time { return clock().Add(ahead) }, domains: &domains{node: m}}
+			a := member(t, d)
+			a.now = func() time.Time { return clock().Add(ahead) }
+			return a
 		}
 		a, b := node(0), node(0)
 		work := task{"work", time.Minute, func(context.Context) error { done++; return nil }}
@@ -46,5 +49,65 @@ func TestOneNodeDoesATaskInEachPeriod(t *testing.T) {
 		if next, err := a.runTask(t.Context(), failing); !errors.Is(err, broken) || !next.After(at) {
 			t.Fatal("a task that fails waits for its next period:", next, err)
 		}
+	})
+}
+
+// member is a node with nothing but its schedule, which lives until the test ends.
+func member(t *testing.T, d *db.DB) *App {
+	t.Helper()
+	a := &App{db: d, now: time.Now, log: slog.New(slog.DiscardHandler), freed: make(chan struct{}, 1)}
+	a.domains = &domains{node: cluster.New(cluster.Config{DB: d, Name: ident.New()})}
+	a.domains.node.OnDead("recurring work", a.takeBackTasks)
+	joined := make(chan struct{})
+	run(t, func(ctx context.Context) error { return a.domains.node.Run(ctx, func() { close(joined) }) })
+	<-joined
+	return a
+}
+
+// run runs a part until its cancel, or the end of the test; cancel waits for it.
+func run(t *testing.T, part func(context.Context) error) (cancel func()) {
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := part(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	cancel = func() { stop(); <-ended }
+	t.Cleanup(cancel)
+	return cancel
+}
+
+// TestATaskOfADeadNodeIsTakenOverAtOnce: what it had in hand, not what it had done, long before the period ends.
+func TestATaskOfADeadNodeIsTakenOverAtOnce(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		did := make(chan string, 10)
+		tasks := func(name string, work func(context.Context) error) []task {
+			return []task{
+				{"done", time.Hour, func(context.Context) error { did <- name + " done"; return nil }},
+				{"work", time.Hour, work},
+			}
+		}
+		a, b := member(t, d), member(t, d)
+		endless := func(ctx context.Context) error { did <- "a work"; <-ctx.Done(); return ctx.Err() }
+		die := run(t, func(ctx context.Context) error { a.repeat(ctx, tasks("a", endless)); return nil })
+		expect := func(want string) {
+			t.Helper()
+			if got := <-did; got != want {
+				t.Fatalf("got %s, want %s", got, want)
+			}
+		}
+		expect("a done")
+		expect("a work")
+		looked := tasks("b", func(context.Context) error { did <- "b work"; return nil })
+		looked = append(looked, task{"last", time.Hour, func(context.Context) error { did <- "b has looked at all"; return nil }})
+		run(t, func(ctx context.Context) error { b.repeat(ctx, looked); return nil })
+		expect("b has looked at all")
+		die()
+		if err := d.Update(t.Context(), func(ctx context.Context, tx *db.Tx) error { return b.takeBackTasks(ctx, tx, a.domains.node.ID()) }); err != nil {
+			t.Fatal(err)
+		}
+		expect("b work")
 	})
 }

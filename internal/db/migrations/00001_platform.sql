@@ -63,11 +63,12 @@ CREATE TABLE idempotency (
 CREATE INDEX idempotency_created ON idempotency (created_on);
 CREATE INDEX idempotency_claimed ON idempotency (node) WHERE status IS NULL;
 
--- One owner at a time for a piece of work, across nodes.
+-- Recurring work: one node does it in each period.
 CREATE TABLE lease (
   name TEXT PRIMARY KEY,
-  owner TEXT NOT NULL,
-  until BIGINT NOT NULL
+  owner TEXT NOT NULL, -- the run of the node that does it, or did
+  until BIGINT NOT NULL, -- end of the period
+  is_done BOOLEAN NOT NULL -- false: in hand, another node takes it when the owner dies
 );
 
 -- Small facts of the installation: keys of signatures, flags.
