@@ -18,7 +18,6 @@ type task struct {
 // Limits of the recurring work.
 const (
 	taskTick   = 15 * time.Second // each task is looked at so often
-	eventLife  = 7 * 24 * time.Hour
 	trimChunk  = 5000
 	renewChunk = 500
 	holdChunk  = 500
@@ -31,11 +30,12 @@ func (a *App) tasks() []task {
 	m := a.domains
 	return []task{
 		{"event_trim", 10 * time.Minute, func(ctx context.Context) error {
-			if err := m.webhooks.Keep(ctx, a.now().Add(-eventLife)); err != nil { // what may be sent again
+			before := a.now().Add(-a.cfg.EventRetention)
+			if err := m.webhooks.Keep(ctx, before); err != nil { // what may be sent again
 				return err
 			}
 			for {
-				n, err := m.events.Trim(ctx, a.now().Add(-eventLife), trimChunk)
+				n, err := m.events.Trim(ctx, before, trimChunk)
 				if err != nil || n < trimChunk {
 					return err
 				}

@@ -3,13 +3,17 @@ package app
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/opentact/opentact/internal/cluster"
+	"github.com/opentact/opentact/internal/config"
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/db/dbtest"
+	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/ident"
 )
 
@@ -110,4 +114,39 @@ func TestATaskOfADeadNodeIsTakenOverAtOnce(t *testing.T) {
 		}
 		expect("b work")
 	})
+}
+
+// TestEventsAreKeptAsLongAsTheSettingSays, which is seven days without one.
+func TestEventsAreKeptAsLongAsTheSettingSays(t *testing.T) {
+	for setting, kept := range map[string]time.Duration{"": 7 * 24 * time.Hour, "--event-retention=2h": 2 * time.Hour} {
+		args := []string{"--db", dbtest.SQLiteURL(t), "--data", t.TempDir(), "--http-addr", "127.0.0.1:0", "--sip-addr", "127.0.0.1:0"}
+		if setting != "" {
+			args = append(args, setting)
+		}
+		cfg, err := config.Load(args, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := New(t.Context(), cfg, Build{Version: "test"}, io.Discard, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, a.Run)
+		<-a.Ready()
+		for _, at := range []time.Time{a.now().Add(-kept - time.Minute), a.now().Add(-kept + time.Minute)} {
+			if err := a.db.Update(t.Context(), func(_ context.Context, tx *db.Tx) error {
+				return a.domains.events.Append(tx, event.Event{Account: "kept", Type: "sms", RefID: "r", At: at})
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		trim := slices.IndexFunc(a.tasks(), func(t task) bool { return t.name == "event_trim" })
+		if err := a.tasks()[trim].run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := a.domains.events.Read(t.Context(), event.Query{Account: "kept"})
+		if err != nil || len(rows) != 1 {
+			t.Errorf("%s: %d of two events are left, %v", setting, len(rows), err)
+		}
+	}
 }

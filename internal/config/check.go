@@ -14,8 +14,9 @@ import (
 
 const (
 	maxDrain  = 24 * time.Hour
-	minMedia  = 4    // ports: a call with two legs
-	firstUser = 1024 // the lowest port for media
+	minEvents = time.Hour // clients that were away come back to their cursor
+	minMedia  = 4         // ports: a call with two legs
+	firstUser = 1024      // the lowest port for media
 )
 
 var (
@@ -141,6 +142,9 @@ func (c *Config) checkRest(f *Faults) {
 		if !engineForm.MatchString(v) {
 			f.add(key, "%q is not the name of an engine; none turns it off", v)
 		}
+	}
+	if c.EventRetention < minEvents {
+		f.add("--event-retention", "%v must be at least %v", c.EventRetention, minEvents)
 	}
 	if c.Drain < 0 || c.Drain > maxDrain {
 		f.add("--drain", "%v must lie between 0s and %v", c.Drain, maxDrain)

@@ -47,6 +47,7 @@ type Config struct {
 	AllowPrivateURLs bool          `name:"allow-private-urls" negatable:"" help:"Let customers' URLs reach loopback and private addresses."`
 	SpeechTTS        string        `name:"speech-tts" default:"espeak" help:"Default text-to-speech engine, or none."`
 	SpeechSTT        string        `name:"speech-stt" default:"pocketsphinx" help:"Default speech recognition engine, or none."`
+	EventRetention   time.Duration `default:"168h" help:"Time that events are kept in the log, to be resumed from."`
 	Drain            time.Duration `default:"30s" help:"Time that calls get to end at shutdown."`
 	LogLevel         string        `default:"info" help:"trace, debug, info, warn or error."`
 	LogFormat        string        `default:"auto" help:"text, json, or auto: text on a terminal."`

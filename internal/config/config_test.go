@@ -60,7 +60,7 @@ func TestEverySettingHasTheSameNameEverywhere(t *testing.T) {
 		"sip-addr": "127.0.0.1:1,127.0.0.1:2", "sip-tls-addr": ":3", "sip-tls-cert": "c", "sip-tls-key": "k", "public-ip": "192.0.2.1",
 		"rtp-ports": "2000-2100", "domain": "sip.example.com", "api-url": "https://a.example", "admin-email": "a@b", "admin-password": "secret-1",
 		"admin-token": "secret-2", "sandbox-credit": "1.5", "sandbox": "false", "allow-private-urls": "true", "speech-tts": "flite", "speech-stt": "none",
-		"drain": "1s", "log-level": "warn", "log-format": "json", "migrate": "false",
+		"event-retention": "48h", "drain": "1s", "log-level": "warn", "log-format": "json", "migrate": "false",
 	}
 	var args, env []string
 	var file strings.Builder
@@ -121,11 +121,11 @@ func TestAllFaultsAreListed(t *testing.T) {
 	_, err := Load([]string{
 		"--db=mysql:x", "--blob=/media", "--bus=redis://x", "--http-addr=nowhere", "--http-tls-cert=c", "--sip-addr=127.0.0.1:5060,127.0.0.1:5060",
 		"--sip-tls-cert=c", "--public-ip=here", "--rtp-ports=500-600", "--domain=a..b", "--api-url=ftp://x", "--admin-email=me", "--sandbox-credit=-1",
-		"--speech-tts=", "--drain=-1s", "--log-level=inf", "--log-format=xml",
+		"--speech-tts=", "--event-retention=59m", "--drain=-1s", "--log-level=inf", "--log-format=xml",
 	}, nil)
 	for _, key := range []string{
 		"db", "blob", "bus", "http-addr", "http-tls-cert", "sip-addr", "sip-tls-addr", "public-ip", "rtp-ports", "domain",
-		"api-url", "admin-email", "sandbox-credit", "speech-tts", "drain", "log-level", "log-format",
+		"api-url", "admin-email", "sandbox-credit", "speech-tts", "event-retention", "drain", "log-level", "log-format",
 	} {
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n--"+key+": ") {
 			t.Errorf("--%s not in\n%v", key, err)
