@@ -7,6 +7,7 @@
 // The path of a request's credential, by file: auth_http.go receives what stood in the header, asks cache.go whether it was good a moment ago, else
 // password.go (Argon2id, bounded), jwt.go (HS256) or token.go (SHA-256 of an opaque token), loads user and account by user_store.go and account_store.go,
 // and answers an identity. The path of a sign-up: user_http.go decodes, user.go checks and makes account and user in one transaction with all hooks.
+// online_store.go keeps who has a websocket on which node.
 // bootstrap.go makes the first administrator. view_http.go renders accounts and users for the answers and for the events of all other subjects.
 //
 // It never sees SIP passwords, prices or numbers, and it never keeps a password, an API token or a reset token in readable form.

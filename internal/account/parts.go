@@ -20,7 +20,7 @@ type Credit interface {
 	SetCreditLimit(ctx context.Context, tx *db.Tx, account string, limit money.Amount) error
 }
 
-// Presence tells whether a user has an authenticated websocket open.
+// Presence tells whether a user has an authenticated websocket open on this node; Sockets knows of the others.
 type Presence interface {
 	Online(user string) bool
 }
@@ -129,6 +129,6 @@ func (s *Service) balance(ctx context.Context, q db.Querier, account string) (ba
 	return s.parts.Balances.Balance(ctx, q, account)
 }
 
-func (s *Service) online(user string) bool {
-	return s.parts.Presence != nil && s.parts.Presence.Online(user)
+func (s *Service) online(u *User) bool {
+	return u.Online || s.parts.Presence != nil && s.parts.Presence.Online(u.ID)
 }

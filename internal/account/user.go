@@ -45,6 +45,7 @@ type User struct {
 	CreatedOn      time.Time
 	ModifiedOn     time.Time
 	DeletedOn      time.Time
+	Online         bool // has a websocket, as far as Sockets knows
 
 	password string // stored hash
 	session  int64  // JWTs of other sessions are not good

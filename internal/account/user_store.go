@@ -10,14 +10,15 @@ import (
 )
 
 const userColumns = `id, account, admin, email, role, phone_number, first_name, last_name, gender, dob, avatar,
-	gmail_user_id, facebook_user_id, apple_user_id, wechat_user_id, created_on, modified_on, deleted_on, password, session`
+	gmail_user_id, facebook_user_id, apple_user_id, wechat_user_id, created_on, modified_on, deleted_on, password, session,
+	EXISTS (SELECT 1 FROM account_socket WHERE account_socket.user_id = account_user.id)`
 
 func scanUser(row scanner) (User, error) {
 	var u User
 	var phone, first, last, gender, avatar, gmail, facebook, apple, wechat db.Text
 	var dob, created, modified, deleted db.Time
 	err := row.Scan(&u.ID, &u.Account, &u.Admin, &u.Email, &u.Role, &phone, &first, &last, &gender, &dob, &avatar,
-		&gmail, &facebook, &apple, &wechat, &created, &modified, &deleted, &u.password, &u.session)
+		&gmail, &facebook, &apple, &wechat, &created, &modified, &deleted, &u.password, &u.session, &u.Online)
 	if err != nil {
 		return User{}, err
 	}

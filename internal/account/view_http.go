@@ -159,7 +159,7 @@ func some[T comparable](v T) *T {
 
 func (s *Service) userRef(u *User) userRef {
 	return userRef{
-		UUID: u.ID, Email: u.Email, Role: u.Role, WSSOnline: s.online(u.ID), PhoneNumber: text(u.PhoneNumber), FirstName: text(u.FirstName), LastName: text(u.LastName),
+		UUID: u.ID, Email: u.Email, Role: u.Role, WSSOnline: s.online(u), PhoneNumber: text(u.PhoneNumber), FirstName: text(u.FirstName), LastName: text(u.LastName),
 		Avatar: text(u.Avatar), Gender: text(u.Gender), DOB: httpapi.TimeOrNil(u.DOB), GmailUserID: text(u.GmailUserID), FacebookUserID: text(u.FacebookUserID),
 		AppleUserID: text(u.AppleUserID), WechatUserID: text(u.WechatUserID), DeletedOn: httpapi.TimeOrNil(u.DeletedOn),
 		CreatedOn: httpapi.TimeOf(u.CreatedOn), ModifiedOn: httpapi.TimeOf(u.ModifiedOn),

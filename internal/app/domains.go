@@ -67,6 +67,11 @@ func newDomains(cfg config.Config, version string, d *db.DB, b *bus.Bus, log *sl
 	if b != nil {
 		gate.Bus = b
 	}
+	if d.Engine() == db.Postgres { // SQLite: nobody else is there
+		sockets := account.Sockets{Node: m.node.ID()}
+		gate.Presence, gate.Fence = sockets, m.node.Fence
+		m.node.OnDead("websockets", sockets.Forget)
+	}
 	m.gate = stream.NewGate(gate)
 	m.accounts.OnAccount(func(ctx context.Context, tx *db.Tx, id string, _ account.Level) error {
 		return m.billing.Open(ctx, tx, id)

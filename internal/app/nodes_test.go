@@ -8,10 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/coder/websocket"
 
 	"github.com/opentact/opentact/internal/app"
 	"github.com/opentact/opentact/internal/cluster"
 	"github.com/opentact/opentact/internal/config"
+	"github.com/opentact/opentact/internal/db/dbtest"
 )
 
 // TestASecondServerIsRefusedOnTheSameData: on the same directory, and on the same database file from another directory. Commands are not.
@@ -60,4 +64,39 @@ func ended(t *testing.T, a *app.App) {
 	if err := a.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
+}
+
+// TestAUserIsOnlineOnAllNodes as long as there is a socket on one of them.
+func TestAUserIsOnlineOnAllNodes(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	one, other := start(t, url), start(t, url)
+	online := func(want bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); ; {
+			status, out := other.do("GET", "/rest/account", "")
+			p, _ := out["payload"].(map[string]any)
+			if status != 200 {
+				t.Fatal(status, out)
+			}
+			if p["users"].([]any)[0].(map[string]any)["wss_online"] == want {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatal("online is not", want)
+			}
+		}
+	}
+	online(false)
+	c, _, err := websocket.Dial(t.Context(), "ws://"+one.app.HTTPAddr()+"/?bearer=test-token-0123456789", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := c.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	online(true)
+	if err := c.Close(websocket.StatusNormalClosure, ""); err != nil {
+		t.Fatal(err)
+	}
+	online(false)
 }

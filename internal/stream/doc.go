@@ -9,6 +9,7 @@
 // subscribe frame and gets the missed rows from the log before live ones, without gap or double (replay.go, place.go).
 // subscription*.go and log_http.go are the REST side.
 //
-// The bytes of an envelope are sent as the log rendered them. The gate remembers nothing across a restart: the log does. Each node serves, counts and limits its own
-// sockets, and asks the database for itself whether their sessions were ended; a change of subscriptions is told to the other nodes over the bus.
+// The bytes of an envelope are sent as the log rendered them. The gate remembers nothing across a restart: the log does. Each node serves its own sockets and
+// asks the database for itself whether their sessions were ended; a change of subscriptions is told to the other nodes over the bus. Where there may be others, a
+// row for each socket tells them who is online and how many sockets a user has (presence.go).
 package stream

@@ -61,9 +61,12 @@ type Config struct {
 	DB       *db.DB
 	Log      *event.Log
 	Sessions Sessions
-	Bus      Bus // nil: this node is alone
-	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	Bus      Bus      // nil: this node is alone
+	Presence Presence // nil: this node is alone
+	// Fence refuses a transaction of a node that was declared dead, with cluster.ErrLost; needed beside Presence.
+	Fence  func(ctx context.Context, tx *db.Tx) error
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
 	// AuthWithin is the time until a connection must have signed in; zero: ten seconds.
 	AuthWithin time.Duration
 	// PingEvery is the time between two pings of a socket; zero: thirty seconds. Its session is checked twice in it.
@@ -78,6 +81,9 @@ type Gate struct {
 	hooks    Hooks   // see Attach
 	reports  Reports // see Attach
 	bus      Bus
+	presence Presence
+	fence    func(ctx context.Context, tx *db.Tx) error
+	parting  chan struct{} // holds one word that sockets ended; more are the same
 	log      *slog.Logger
 	now      func() time.Time
 	within   time.Duration
@@ -90,6 +96,7 @@ type Gate struct {
 	accounts map[string][]*socket
 	users    map[string][]*socket
 	wheel    wheel
+	parted   []string // sockets that ended and still stand in the database
 	stopping bool
 	running  sync.WaitGroup
 }
@@ -97,7 +104,7 @@ type Gate struct {
 // NewGate makes a gate; Run feeds its sockets.
 func NewGate(cfg Config) *Gate {
 	g := &Gate{
-		db: cfg.DB, events: cfg.Log, sessions: cfg.Sessions, bus: cfg.Bus, log: cfg.Logger, now: cfg.Now, within: cfg.AuthWithin, pings: cfg.PingEvery,
+		db: cfg.DB, events: cfg.Log, sessions: cfg.Sessions, bus: cfg.Bus, presence: cfg.Presence, fence: cfg.Fence, parting: make(chan struct{}, 1), log: cfg.Logger, now: cfg.Now, within: cfg.AuthWithin, pings: cfg.PingEvery,
 		accounts: map[string][]*socket{}, users: map[string][]*socket{},
 	}
 	g.ctx, g.halt = context.WithCancel(context.Background())
@@ -131,12 +138,17 @@ func (g *Gate) Run(ctx context.Context, ready func()) error {
 	ready()
 	tick := time.NewTicker(g.pings / slots)
 	defer tick.Stop()
-	for turn := 0; ; turn++ {
+	turn := 0
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-g.parting:
+			g.takeAway(ctx)
 		case <-tick.C:
 			g.turn(ctx, turn)
+			g.takeAway(ctx) // what the database did not take before
+			turn++
 		}
 	}
 }
@@ -192,6 +204,7 @@ func (g *Gate) leave(s *socket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.wheel.remove(s)
+	g.part(s)
 	if s.who.User == "" {
 		return
 	}

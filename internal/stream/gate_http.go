@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opentact/opentact/internal/account"
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/fault"
@@ -192,6 +193,14 @@ func (s *socket) welcome(who Session) {
 		s.end(code, reason)
 		return
 	}
+	switch full, err := g.crowded(g.ctx, who.User); {
+	case err != nil:
+		s.end(closeRestart, "storage not readable")
+		return
+	case full:
+		s.end(closeTooMany, errCrowded.Error())
+		return
+	}
 	reading := g.read.Add(1)
 	subs, err := list(g.ctx, g.db.Read(), who.User)
 	if err != nil {
@@ -200,6 +209,10 @@ func (s *socket) welcome(who Session) {
 	}
 	s.setStored(subs, reading)
 	row, err := s.signedIn()
+	if errors.Is(err, errCrowded) {
+		s.end(closeTooMany, errCrowded.Error())
+		return
+	}
 	if err != nil {
 		g.log.Warn("websocket sign-in", "error", err)
 		s.end(closeRestart, "storage not writable")
@@ -215,18 +228,28 @@ func (s *socket) welcome(who Session) {
 // signedIn writes the auth event and gives it back as the log rendered it.
 func (s *socket) signedIn() (event.Row, error) {
 	g, id := s.gate, ident.New()
+	var in arrival
+	s.listed = g.presence != nil
 	err := g.db.Update(g.ctx, func(ctx context.Context, tx *db.Tx) error {
-		user, account, err := g.sessions.AuthViews(ctx, tx, s.who)
+		user, acct, err := g.sessions.AuthViews(ctx, tx, s.who)
 		if err != nil {
 			return err
 		}
-		return g.events.Append(tx, event.Event{
+		err = g.events.Append(tx, event.Event{
 			UUID: id, Account: s.who.Account, Type: AuthEvent, RefID: s.id, At: g.now(),
 			Message: "WSS connection " + s.id + "@" + s.ip + " - success auth " + s.who.Email,
-			Payload: map[string]any{"uuid": s.id, "ip": s.ip, "user": user, "account": account},
-			Members: []event.Member{{Name: "success", Value: true}, {Name: "account", Value: account}},
+			Payload: map[string]any{"uuid": s.id, "ip": s.ip, "user": user, "account": acct},
+			Members: []event.Member{{Name: "success", Value: true}, {Name: "account", Value: acct}},
 		})
+		if s.listed {
+			in = arrival{socket: account.Socket{ID: s.id, User: s.who.User}}
+			tx.Collect(arrivals{g}, &in) // behind the event
+		}
+		return err
 	})
+	if err == nil {
+		err = in.err
+	}
 	if err != nil {
 		return event.Row{}, err
 	}

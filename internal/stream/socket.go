@@ -32,7 +32,8 @@ type socket struct {
 	seat        int     // among the sockets of the account
 	slot, spoke int     // on the wheel
 
-	until time.Time // write deadline; the writer's
+	until  time.Time // write deadline; the writer's
+	listed bool      // may stand in the database as a socket of its user; the reader's
 
 	mu        sync.Mutex // guards everything below
 	stored    []Subscription

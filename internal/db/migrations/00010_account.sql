@@ -48,6 +48,15 @@ CREATE TABLE account_user (
 CREATE UNIQUE INDEX account_user_admin ON account_user (account) WHERE admin;
 CREATE INDEX account_user_account ON account_user (account, created_on);
 
+-- Authenticated websockets, where more than one node may hold them.
+CREATE TABLE account_socket (
+  id TEXT PRIMARY KEY, -- of the connection
+  user_id TEXT NOT NULL,
+  node TEXT NOT NULL -- the run of the node that holds it
+);
+CREATE INDEX account_socket_user ON account_socket (user_id);
+CREATE INDEX account_socket_node ON account_socket (node);
+
 CREATE TABLE api_token (
   id TEXT PRIMARY KEY,
   user_id TEXT NOT NULL REFERENCES account_user (id),
@@ -137,5 +146,6 @@ DROP TABLE cart_entry;
 DROP TABLE password_reset;
 DROP TABLE revoked_jwt;
 DROP TABLE api_token;
+DROP TABLE account_socket;
 DROP TABLE account_user;
 DROP TABLE account;
