@@ -102,7 +102,28 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err := d.Ping(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", redact(cfg.URL), err), d.Close())
 	}
+	if err := d.durable(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", redact(cfg.URL), err), d.Close())
+	}
 	return d, nil
+}
+
+// durable refuses a PostgreSQL session whose commits are answered before they are on the disk, and warns of a server that never asks the disk.
+func (d *DB) durable(ctx context.Context) error {
+	if d.engine != Postgres {
+		return nil
+	}
+	var commit, sync string
+	if err := d.read.QueryRowContext(ctx, "SELECT current_setting('synchronous_commit'), current_setting('fsync')").Scan(&commit, &sync); err != nil {
+		return err
+	}
+	if commit == "off" {
+		return errors.New("synchronous_commit is off: what was answered could be lost; leave it out of the URL")
+	}
+	if sync == "off" {
+		d.log.Warn("PostgreSQL runs with fsync off: a power failure loses what was answered, or the whole database")
+	}
+	return nil
 }
 
 func redact(raw string) string {
@@ -169,6 +190,10 @@ func (d *DB) openPostgres(raw string) error {
 	if cfg.RuntimeParams["enable_seqscan"] == "" {
 		cfg.RuntimeParams["enable_seqscan"] = "off"
 		cfg.RuntimeParams["jit"] = "off" // the price of a full read that has no index would ask for it
+	}
+	// A commit is answered when it is on the disk, whatever the database or the role is set to (PostgreSQL 15 §20.5.1). The URL may ask for more, such as remote_apply.
+	if cfg.RuntimeParams["synchronous_commit"] == "" {
+		cfg.RuntimeParams["synchronous_commit"] = "on"
 	}
 	pool := stdlib.OpenDB(*cfg)
 	pool.SetMaxOpenConns(pgConns)

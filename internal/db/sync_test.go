@@ -3,12 +3,14 @@ package db_test
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/db/dbtest"
 )
 
 // tracedURL names the database of the child process whose system calls a test watches.
@@ -80,4 +82,48 @@ func TestEveryAcknowledgementFollowsASync(t *testing.T) {
 		t.Fatalf("%d acknowledgements in the trace", acknowledged)
 	}
 	t.Logf("%d acknowledgements, %d syncs", acknowledged, syncs)
+}
+
+// TestPostgresCommitsToTheDisk whatever the database is set to; a URL may ask for more, not for less.
+func TestPostgresCommitsToTheDisk(t *testing.T) {
+	u, err := url.Parse(dbtest.PostgresURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(setting string) (*db.DB, error) {
+		with, q := *u, u.Query()
+		if setting != "" {
+			q.Set("synchronous_commit", setting)
+		}
+		with.RawQuery = q.Encode()
+		return db.Open(t.Context(), db.Config{URL: with.String()})
+	}
+	set := func(setting string) string {
+		t.Helper()
+		d, err := open(setting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		var have string
+		if err := d.Read().QueryRow(t.Context(), "SHOW synchronous_commit").Scan(&have); err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(u.Path, "/")
+		if err := d.Update(t.Context(), func(ctx context.Context, tx *db.Tx) error {
+			_, err := tx.Exec(ctx, "ALTER DATABASE \""+name+"\" SET synchronous_commit = off")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return have
+	}
+	for _, c := range [][2]string{{"", "on"}, {"", "on"}, {"remote_apply", "remote_apply"}, {"local", "local"}} { // the second time the database says off
+		if have := set(c[0]); have != c[1] {
+			t.Errorf("asked for %q it is %s", c[0], have)
+		}
+	}
+	if d, err := open("off"); err == nil || !strings.Contains(err.Error(), "synchronous_commit is off") {
+		t.Error("off was taken", d, err)
+	}
 }
