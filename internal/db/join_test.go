@@ -191,3 +191,83 @@ func TestNewFilesHaveLargePages(t *testing.T) {
 		t.Error(page, mode)
 	}
 }
+
+// waiting is a context that tells when its caller stands in the queue: Update asks for its end only then.
+type waiting struct {
+	context.Context
+	stands func()
+}
+
+func (w waiting) Done() <-chan struct{} {
+	w.stands()
+	return w.Context.Done()
+}
+
+// TestAPartThatMeetsALockedRowIsTakenBackWhole: it has written before it met the row, and runs again in another transaction than that of its group.
+func TestAPartThatMeetsALockedRowIsTakenBackWhole(t *testing.T) {
+	url := dbtest.PostgresURL(t)
+	open := func() *db.DB {
+		d, err := db.Open(t.Context(), db.Config{URL: url})
+		if err == nil {
+			err = d.MigrateUp(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = d.Close() })
+		return d
+	}
+	d, other := open(), open()
+	if err := part(t.Context(), d, "row", nil); err != nil {
+		t.Fatal(err)
+	}
+	const row = "SELECT 1 FROM setting WHERE name = 'row'"
+	var all sync.WaitGroup
+	update := func(d *db.DB, fn func(ctx context.Context, tx *db.Tx) error) {
+		queued := make(chan struct{})
+		stands := sync.OnceFunc(func() { close(queued) })
+		all.Go(func() {
+			err := d.Update(waiting{t.Context(), stands}, func(ctx context.Context, tx *db.Tx) error {
+				stands() // it had the lead at once
+				return fn(ctx, tx)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		<-queued
+	}
+	held, released := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	update(other, func(ctx context.Context, tx *db.Tx) error {
+		var one int
+		err := tx.QueryRow(ctx, row+" FOR UPDATE").Scan(&one)
+		close(held)
+		<-released
+		return err
+	})
+	<-held
+	start := make(chan struct{})
+	update(d, func(context.Context, *db.Tx) error { <-start; return nil }) // keeps the lead until the next two stand in the queue
+	update(d, func(ctx context.Context, tx *db.Tx) error {
+		var one int
+		return tx.QueryRow(ctx, "SELECT 1").Scan(&one)
+	})
+	runs := 0
+	update(d, func(ctx context.Context, tx *db.Tx) error {
+		if runs++; runs > 1 {
+			release()
+		}
+		return d.Update(db.Join(ctx, tx), func(ctx context.Context, tx *db.Tx) error {
+			if err := put(ctx, tx, "j1", "x"); err != nil {
+				return err
+			}
+			return tx.Lock(ctx, "row", row)
+		})
+	})
+	close(start)
+	all.Wait()
+	if got := names(t, t.Context(), d); runs < 2 || !slices.Equal(got, []string{"j1"}) {
+		t.Error("after", runs, "runs:", got)
+	}
+}
