@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -33,7 +34,7 @@ func (r *run) checkEvents(ctx context.Context) error {
 // readLog pages through the log after the work's beginning.
 func (r *run) readLog(ctx context.Context) error {
 	client := r.nodes.client(0)
-	destroyed := map[string]int{}
+	r.told = map[string][]string{}
 	for since := r.from; ; {
 		a, err := client.Request(ctx, http.MethodGet, "/rest/event?take=100&since="+since, nil, nil)
 		if err != nil {
@@ -58,8 +59,8 @@ func (r *run) readLog(ctx context.Context) error {
 				return err
 			}
 			r.log = append(r.log, logged{seen{e.Cursor, maphash.Bytes(r.seed, body)}, e.UUID, e.Ref})
-			if e.Type == "call_state" && strings.HasSuffix(e.Message, " - destroyed") {
-				destroyed[e.Ref]++
+			if i := strings.LastIndex(e.Message, " - "); e.Type == "call_state" && i >= 0 {
+				r.told[e.Ref] = append(r.told[e.Ref], e.Message[i+3:])
 			}
 		}
 		if !page.Payload.More {
@@ -70,12 +71,44 @@ func (r *run) readLog(ctx context.Context) error {
 		}
 		since = page.Payload.Cursor
 	}
-	for call, n := range destroyed {
-		if n > 1 {
-			r.notes.complain("call %s was destroyed %d times in the log", call, n)
+	r.checkTold()
+	return nil
+}
+
+// checkTold wants each state of a call at most once; only bridges come and go.
+func (r *run) checkTold() {
+	for call, states := range r.told {
+		seen := map[string]bool{}
+		for _, s := range states {
+			if seen[s] && s != "bridged" {
+				r.notes.complain("call %s was %s twice in the log", call, s)
+			}
+			seen[s] = true
 		}
 	}
-	return nil
+}
+
+// checkApp wants each state of the app's calls at the customers' server at least once; of a refused call, which never began, there is nothing to tell.
+func (r *run) checkApp(calls []string) {
+	r.sink.mu.Lock()
+	defer r.sink.mu.Unlock()
+	missing := map[string]int{}
+	example := map[string]string{}
+	for _, id := range calls {
+		states := r.told[id]
+		if !slices.Contains(states, "init") {
+			continue
+		}
+		for _, s := range states {
+			if r.sink.states[s+" "+id] == 0 {
+				missing[s]++
+				example[s] = id
+			}
+		}
+	}
+	for state, n := range missing {
+		r.notes.complain("the app's webhook never told of %d calls that they were %s, such as %s", n, state, example[state])
+	}
 }
 
 // checkLog wants cursors that grow and no event twice.
@@ -154,7 +187,7 @@ func (r *run) checkSigned() {
 	}
 }
 
-// checkCallbacks wants each message that was sent, delivered or received at the customers' server at least once.
+// checkCallbacks wants each message that was sent, delivered, refused, not delivered or received at the customers' server at least once.
 func (r *run) checkCallbacks(rows []message) {
 	r.sink.mu.Lock()
 	defer r.sink.mu.Unlock()
@@ -173,6 +206,11 @@ func (r *run) checkCallbacks(rows []message) {
 		case m.state == "success" && m.delivered:
 			want("sms_sent", m.uuid)
 			want("sms_delivered", m.uuid)
+		case m.state == "failed" && m.sent:
+			want("sms_sent", m.uuid)
+			want("sms_delivery_fails", m.uuid)
+		case m.state == "failed":
+			want("sms_send_fails", m.uuid)
 		}
 	}
 	for trigger, n := range missing {

@@ -14,7 +14,7 @@ import (
 // message is a row of sms.
 type message struct {
 	uuid, kind, state, text string
-	delivered               bool
+	delivered, sent         bool
 	price                   int64
 }
 
@@ -149,12 +149,12 @@ func (c *rows) books(ctx context.Context) error {
 // messages wants each message once, final, and charged once when it has a price.
 func (c *rows) messages(ctx context.Context) error {
 	var id, kind, state, text db.Text
-	var delivered bool
+	var delivered, handed bool
 	var price int64
 	var all []message
 	sent, received := map[string][]string{}, map[string][]string{}
-	err := c.each(ctx, "SELECT uuid, type, state, message, delivered, COALESCE(price, 0) FROM sms", []any{&id, &kind, &state, &text, &delivered, &price}, func() {
-		m := message{string(id), string(kind), string(state), string(text), delivered, price}
+	err := c.each(ctx, "SELECT uuid, type, state, message, delivered, sent_on IS NOT NULL, COALESCE(price, 0) FROM sms", []any{&id, &kind, &state, &text, &delivered, &handed, &price}, func() {
+		m := message{string(id), string(kind), string(state), string(text), delivered, handed, price}
 		all = append(all, m)
 		if tag, ok := strings.CutPrefix(m.text, "m "); ok && m.kind == "smso" {
 			sent[tag] = append(sent[tag], m.uuid)
@@ -187,13 +187,17 @@ func (c *rows) messages(ctx context.Context) error {
 
 // calls wants each call once, closed, and charged once when it has a price.
 func (c *rows) calls(ctx context.Context) error {
-	var id, direction, parent, from, state, sip, meta db.Text
+	var id, direction, parent, from, state, sip, app, meta db.Text
+	var own []string // calls of the app
 	var price int64
 	placed, rung, dialled := map[string][]string{}, map[string][]string{}, map[string]int{}
 	open, free, all := 0, 0, 0
 	example := ""
-	err := c.each(ctx, "SELECT uuid, direction, parent, party_from, state, sip_call_id, meta, COALESCE(price, 0) FROM call_leg", []any{&id, &direction, &parent, &from, &state, &sip, &meta, &price}, func() {
+	err := c.each(ctx, "SELECT uuid, direction, parent, party_from, state, sip_call_id, app, meta, COALESCE(price, 0) FROM call_leg", []any{&id, &direction, &parent, &from, &state, &sip, &app, &meta, &price}, func() {
 		all++
+		if app != "" {
+			own = append(own, string(id))
+		}
 		var m struct{ Tag string }
 		if meta != "" && json.Unmarshal([]byte(meta), &m) == nil && m.Tag != "" && parent == "" {
 			placed[m.Tag] = append(placed[m.Tag], string(id))
@@ -218,20 +222,25 @@ func (c *rows) calls(ctx context.Context) error {
 	if open+free > 0 {
 		c.notes.complain("of %d calls %d are not closed, %d have a price and no charge; one is %s", all, open, free, example)
 	}
+	c.checkApp(own)
+	c.phones(dialled)
+	return nil
+}
+
+// phones wants at most one record of each call over SIP, and counts those that were answered and have none: an answer to a phone is no promise of a row, but
+// there may be few of them.
+func (c *rows) phones(dialled map[string]int) {
 	p := c.work.calls
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	unknown := 0
 	for id := range p.answered {
 		switch n := dialled[id]; {
 		case n == 0:
-			unknown++
+			p.unrecorded++
 		case n > 1:
 			c.notes.complain("call %s of a phone has %d records", id, n)
 		}
 	}
-	c.plan.Logf("phones: %d calls, %d answered, %d of these without a record", p.placed, len(p.answered), unknown)
-	return nil
 }
 
 // orders wants each order once, with one lease that is charged.

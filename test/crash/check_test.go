@@ -154,6 +154,52 @@ func TestDeckDealsEveryFailpoint(t *testing.T) {
 	}
 }
 
+func TestTheAppsServerIsHeldToTheLog(t *testing.T) {
+	for name, c := range map[string]struct {
+		told  []string
+		posts map[string]string // state to trigger
+		fault string
+	}{
+		"all came":      {[]string{"init", "live", "destroyed"}, map[string]string{"init": "sca_call_started", "live": "call_state", "destroyed": "sca_call_finished"}, ""},
+		"one missing":   {[]string{"init", "live"}, map[string]string{"init": "sca_call_started"}, "they were live"},
+		"wrong trigger": {[]string{"init"}, map[string]string{"init": "call_state"}, `says "call_state" of state init`},
+		"refused":       {[]string{"hangup", "destroyed"}, nil, ""},
+	} {
+		r := &run{notes: newNotes(), told: map[string][]string{"u": c.told}}
+		r.sink = &sink{notes: r.notes, states: map[string]int{}}
+		for state, trigger := range c.posts {
+			q := httptest.NewRequest("POST", appPath+"?call=u&state="+state, strings.NewReader(`{"uuid":"u"}`))
+			q.Header.Set("X-Opentact-Event", trigger)
+			r.sink.ServeHTTP(httptest.NewRecorder(), q)
+		}
+		r.checkApp([]string{"u"})
+		expect(t, name, r.notes, c.fault)
+	}
+}
+
+func TestCallbacksAreHeldToTheMessages(t *testing.T) {
+	for name, c := range map[string]struct {
+		m     message
+		came  string
+		fault string
+	}{
+		"delivered":      {message{state: "success", delivered: true}, "sms_sent sms_delivered", ""},
+		"not delivered":  {message{state: "failed", sent: true}, "sms_sent sms_delivery_fails", ""},
+		"refused":        {message{state: "failed"}, "sms_send_fails", ""},
+		"receipt silent": {message{state: "failed", sent: true}, "sms_sent", "sms_delivery_fails never came"},
+		"refusal silent": {message{state: "failed"}, "", "sms_send_fails never came"},
+		"inbound silent": {message{kind: "smsi", state: "success"}, "", "smsi_received never came"},
+	} {
+		r := &run{notes: newNotes(), sink: &sink{callbacks: map[string]int{}}}
+		for _, trigger := range strings.Fields(c.came) {
+			r.sink.callbacks[trigger+" u"]++
+		}
+		c.m.uuid = "u"
+		r.checkCallbacks([]message{c.m})
+		expect(t, name, r.notes, c.fault)
+	}
+}
+
 // expect wants one complaint with these words, or none.
 func expect(t *testing.T, name string, n *notes, words string) {
 	t.Helper()

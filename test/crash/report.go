@@ -27,6 +27,10 @@ type Report struct {
 	Joins      int // of the readers
 	Deliveries int // signed ones, doubles too
 	Callbacks  int
+	AppStates  int           // requests of the app's webhook
+	Phoned     int           // calls over SIP
+	Answered   int           // of these
+	Unrecorded int           // of the answered ones: without a record, for the server died
 	Start      time.Duration // longest start after a kill
 	Errors     map[string]int
 	Complaints []complaint
@@ -52,6 +56,13 @@ func (r *run) report() *Report {
 	for _, c := range r.sink.callbacks {
 		out.Callbacks += c
 	}
+	for _, c := range r.sink.states {
+		out.AppStates += c
+	}
+	p := r.work.calls
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out.Phoned, out.Answered, out.Unrecorded = p.placed, len(p.answered), p.unrecorded
 	for line := range r.nodes.errors {
 		var entry struct{ Msg, Err string }
 		_ = json.Unmarshal([]byte(line), &entry) // a line of another shape counts as an empty message
@@ -80,7 +91,8 @@ func (r *Report) String() string {
 	}
 	fmt.Fprintf(&b, " %d after a retry, %d of them replayed\n", r.Retried, r.Replayed)
 	fmt.Fprintf(&b, "  lost      %d\n  doubled   %d\n  drift     %d µ$\n", r.Lost, r.Doubled, r.Drift)
-	fmt.Fprintf(&b, "  events    %d, read over %d connections; %d callbacks, %d signed deliveries\n", r.Events, r.Joins, r.Callbacks, r.Deliveries)
+	fmt.Fprintf(&b, "  events    %d, read over %d connections; %d callbacks, %d states to the app, %d signed deliveries\n", r.Events, r.Joins, r.Callbacks, r.AppStates, r.Deliveries)
+	fmt.Fprintf(&b, "  phones    %d calls over SIP, %d answered, %d of these without a record\n", r.Phoned, r.Answered, r.Unrecorded)
 	fmt.Fprintf(&b, "  killed    %s %d, %s %d", atRandom, r.Points[atRandom], whileStopping, r.Points[whileStopping])
 	var never []string
 	for _, p := range failpoint.Points() {

@@ -22,6 +22,7 @@ type run struct {
 	seed  maphash.Seed
 	from  string // cursor before the work
 	log   []logged
+	told  map[string][]string // states of each call, as the log tells them
 	who   []*follower
 }
 

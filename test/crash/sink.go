@@ -22,6 +22,7 @@ import (
 // Paths of the customers' server.
 const (
 	callbackPath = "/callback" // messaging callbacks
+	appPath      = "/app"      // states of the calls of the account's app
 	signedPath   = "/signed"   // signed deliveries
 )
 
@@ -45,7 +46,8 @@ type sink struct {
 	done   chan struct{}
 
 	mu        sync.Mutex
-	callbacks map[string]int // "trigger uuid" to count
+	callbacks map[string]int // "trigger uuid" of a message to count
+	states    map[string]int // "state uuid" of a call to count
 	signed    map[string]*delivery
 	at        time.Time // of the last request
 }
@@ -55,7 +57,7 @@ func newSink(notes *notes, seed maphash.Seed) (*sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sink{url: "http://" + ln.Addr().String(), notes: notes, seed: seed, done: make(chan struct{}), callbacks: map[string]int{}, signed: map[string]*delivery{}}
+	s := &sink{url: "http://" + ln.Addr().String(), notes: notes, seed: seed, done: make(chan struct{}), callbacks: map[string]int{}, states: map[string]int{}, signed: map[string]*delivery{}}
 	s.srv = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		defer close(s.done)
@@ -93,6 +95,8 @@ func (s *sink) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case callbackPath:
 		s.callback(r, body)
+	case appPath:
+		s.state(r, body)
 	case signedPath:
 		s.delivery(r, body)
 	}
@@ -106,6 +110,29 @@ func (s *sink) callback(r *http.Request, body []byte) {
 		s.notes.complain("a callback is no message: %v %s", err, body)
 	}
 	s.callbacks[r.Header.Get("X-Opentact-Event")+" "+sms.UUID]++
+}
+
+// state takes a request of the app's webhook: the query and the body tell of one call, the header what happened (webhooks.md §3).
+func (s *sink) state(r *http.Request, body []byte) {
+	q := r.URL.Query()
+	state, id := q.Get("state"), q.Get("call")
+	var c struct {
+		UUID string `json:"uuid"`
+	}
+	if err := json.Unmarshal(body, &c); err != nil || c.UUID == "" || c.UUID != id {
+		s.notes.complain("an app's webhook about call %q is none: %v %.200s", id, err, body)
+	}
+	trigger := "call_state"
+	switch state {
+	case "init":
+		trigger = "sca_call_started"
+	case "destroyed":
+		trigger = "sca_call_finished"
+	}
+	if have := r.Header.Get("X-Opentact-Event"); have != trigger {
+		s.notes.complain("an app's webhook says %q of state %s", have, state)
+	}
+	s.states[state+" "+id]++
 }
 
 func (s *sink) delivery(r *http.Request, body []byte) {

@@ -59,6 +59,13 @@ func (w *work) prepare(ctx context.Context, sink *sink) error {
 	if _, err := c.Do(ctx, "PATCH", "/rest/profile/messaging/"+profile, map[string]any{"callback_url": sink.url + callbackPath}); err != nil {
 		return err
 	}
+	apps, err := c.Do(ctx, "GET", "/rest/sip/app", nil)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Do(ctx, "PATCH", "/rest/sip/app/"+apps.Str("[0].uuid"), map[string]any{"webhook_url": sink.url + appPath, "webhook_method": "POST"}); err != nil {
+		return err
+	}
 	return sink.register(ctx, c)
 }
 
@@ -179,6 +186,8 @@ type phones struct {
 	mu       sync.Mutex
 	placed   int
 	answered map[string]bool // Call-ID of calls that were answered
+
+	unrecorded int // of these, the ones without a record
 }
 
 // newPhones switches a phone on.
