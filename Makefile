@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PURE    := CGO_ENABLED=0 $(GO)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build demo bench lint fmt test-unit test-race test-arch test-scenario crash soak fuzz clean
+.PHONY: help run test build demo bench lint fmt test-unit test-race test-arch test-scenario crash crash-nodes soak fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,12 +55,17 @@ test-scenario: ## whole-server scenarios
 	@tools/install.sh test
 	@tools/test.sh scenario
 
-crash: ## kill the server at least 50 times for each database while customers work; a table at the end (ARGS="-db sqlite -seed 1"; ARGS="-db postgres -nodes 2 -freeze")
+crash: ## kill the server at least 50 times for each database while customers work; a table at the end (ARGS="-db sqlite -seed 1")
 	@tools/install.sh test
 	$(GO) build -buildvcs=false -o bin/tools/ ./test/tool/pgrun
 	bin/tools/pgrun $(GO) test ./test/crash -count=1 -v -timeout 4h -run Killed -args -kills 50 -acks 50000 -limit 90m -gap 900 -rate 600 $(ARGS)
 
-soak: crash ## what takes too long for every day: make crash, and 10,000 simulated worlds (SEEDS=n says another number)
+crash-nodes: ## the same with two servers on one PostgreSQL database, one of which is frozen for a minute and goes on
+	@tools/install.sh test
+	$(GO) build -buildvcs=false -o bin/tools/ ./test/tool/pgrun
+	bin/tools/pgrun $(GO) test ./test/crash -count=1 -v -timeout 4h -run Killed -args -kills 50 -acks 50000 -limit 90m -gap 900 -rate 600 $(ARGS) -db postgres -nodes 2 -freeze
+
+soak: crash crash-nodes ## what takes too long for every day: make crash, make crash-nodes, and 10,000 simulated worlds (SEEDS=n says another number)
 	SIM_SEEDS=$(or $(SEEDS),10000) $(GO) test ./test/sim -count=1 -v -timeout 6h -run TestSeeds
 
 fuzz: ## fuzz one parser: make fuzz PKG=./internal/sdp ARGS="-fuzz FuzzParse -fuzztime 30s"
