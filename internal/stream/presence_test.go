@@ -2,6 +2,8 @@ package stream_test
 
 import (
 	"context"
+	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -100,5 +102,30 @@ func TestTheLimitOfSocketsIsThatOfAllNodes(t *testing.T) {
 	}
 	if u, v := one.open("u"), one.open("v"); u != 0 || v != 1 {
 		t.Error("after the end of a node", u, v)
+	}
+}
+
+// BenchmarkSignIn opens sockets of many users, 64 at a time: on SQLite, on PostgreSQL alone, and on PostgreSQL where other nodes are told.
+func BenchmarkSignIn(b *testing.B) {
+	for name, open := range map[string]func() (*db.DB, stream.Presence){
+		"sqlite":         func() (*db.DB, stream.Presence) { return dbtest.SQLite(b), nil },
+		"postgres alone": func() (*db.DB, stream.Presence) { return dbtest.Postgres(b), nil },
+		"postgres":       func() (*db.DB, stream.Presence) { return dbtest.Postgres(b), account.Sockets{Node: "1"} },
+	} {
+		b.Run(name, func(b *testing.B) {
+			d, presence := open()
+			log := event.NewLog(event.Config{DB: d})
+			h := serve(b, d, log, stream.NewGate(stream.Config{DB: d, Log: log, Sessions: &sessions{}, Presence: presence}))
+			defer h.stop()
+			b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+			var users atomic.Int64
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					h.rawSignedIn(fmt.Sprintf("a-u%d", users.Add(1)))
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sockets/s")
+		})
 	}
 }
