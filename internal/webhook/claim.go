@@ -111,7 +111,7 @@ func (s *Service) pick(ctx context.Context, tx *db.Tx, e *Endpoint, a ask, other
 	list = oneOfEach(list)
 	if e.Fails > 0 {
 		for i, d := range list {
-			elder, err := elderOf(ctx, tx, d)
+			elder, err := elderOf(ctx, tx, d, now)
 			if err != nil {
 				return nil, err
 			}
@@ -129,7 +129,7 @@ func probe(ctx context.Context, tx *db.Tx, e *Endpoint, now time.Time) ([]*deliv
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
-	oldest, err := oldestIn(ctx, tx, e.ID)
+	oldest, err := oldestIn(ctx, tx, e.ID, now)
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type outcome struct {
 	header   map[string]string
 	response string
 	took     time.Duration
-	later    time.Time // when the answer asked for the next try; zero: it did not
+	later    time.Time // when an answer that asks for fewer requests wants the next try (Retry-After); zero: it does not say
 	lost     bool      // there is nothing to send any more
 }
 
@@ -55,7 +55,9 @@ func (s *Service) send(ctx context.Context, d *delivery) (outcome, error) {
 	if err == nil {
 		if !o.good() {
 			o.err = "Status " + strconv.Itoa(a.Status)
-			o.later = retryAfter(a.Header.Get("Retry-After"), s.now())
+			if slowAnswers[a.Status] {
+				o.later = retryAfter(a.Header.Get("Retry-After"), s.now())
+			}
 		}
 		return o, nil
 	}

@@ -41,6 +41,7 @@ func (h Health) after(r result, now time.Time) Health {
 		if !r.d.extra() { // the one for whose sake an older one was tried first follows at once
 			h.ProbeOn = now.Add(probeWait(h.Fails))
 		}
+		h.ProbeOn = later(h.ProbeOn, r.o.later)
 	}
 	if slowAnswers[r.o.status] {
 		if now.After(h.SlowUntil) {

@@ -97,7 +97,7 @@ func requeue(ctx context.Context, tx *db.Tx, ids []string, now time.Time) error 
 		for i, id := range ids[:n] {
 			list[i] = &delivery{id: id}
 		}
-		_, err := tx.Exec(ctx, "UPDATE webhook_delivery SET state = 'pending', failures = 0, due_on = $1, planned_on = $1, block_until = $1, modified_on = $1 WHERE owner IS NULL AND uuid IN ("+
+		_, err := tx.Exec(ctx, "UPDATE webhook_delivery SET state = 'pending', failures = 0, due_on = $1, not_before = NULL, planned_on = $1, block_until = $1, modified_on = $1 WHERE owner IS NULL AND uuid IN ("+
 			marksOf(list, &args)+")", args...)
 		if err != nil {
 			return fmt.Errorf("replay deliveries: %w", err)

@@ -99,27 +99,31 @@ func dueIn(ctx context.Context, tx *db.Tx, lane string, now time.Time, n int) ([
 	return db.List("due deliveries", rows, err, scanDelivery)
 }
 
-// waitingIn gives up to n deliveries of a lane that were not tried since a time, in the order of the log and whenever they are due.
+// free is the condition of a delivery j that nobody has in hand and whose next try may be made before it is due: no answer asked for a later one (Retry-After).
+const free = "j.due_on IS NOT NULL AND j.owner IS NULL AND (j.not_before IS NULL OR j.not_before <= $2)"
+
+// waitingIn gives up to n deliveries of a lane that were not tried since a time, in the order of the log and whenever they are due. One that an answer put off
+// holds nothing back.
 func waitingIn(ctx context.Context, tx *db.Tx, lane string, now, since time.Time, n int) ([]*delivery, error) {
-	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+` FROM webhook_delivery AS j WHERE j.lane = $1 AND j.due_on IS NOT NULL AND j.owner IS NULL
-		AND (j.tried_on IS NULL OR j.tried_on <= $3) AND NOT EXISTS (`+older+` OR e.tried_on <= $3)) ORDER BY j.seq, j.uuid LIMIT $4`,
+	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+` FROM webhook_delivery AS j WHERE j.lane = $1 AND `+free+` AND (j.tried_on IS NULL OR j.tried_on <= $3)
+		AND NOT EXISTS (`+older+` OR e.tried_on <= $3 AND (e.not_before IS NULL OR e.not_before <= $2))) ORDER BY j.seq, j.uuid LIMIT $4`,
 		lane, now.UnixMicro(), since.UnixMicro(), int64(n))
 	return db.List("waiting deliveries", rows, err, scanDelivery)
 }
 
 // elderOf gives the oldest delivery of the same order that was not tried since d became due, or nil.
-func elderOf(ctx context.Context, tx *db.Tx, d *delivery) (*delivery, error) {
+func elderOf(ctx context.Context, tx *db.Tx, d *delivery, now time.Time) (*delivery, error) {
 	if d.ord == "" {
 		return nil, nil
 	}
-	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+` FROM webhook_delivery AS j WHERE j.ord = $1 AND j.due_on IS NOT NULL AND j.owner IS NULL
-		AND (j.seq, j.uuid) < ($2, $3) AND j.tried_on < $4 ORDER BY j.seq, j.uuid LIMIT 1`, d.ord, d.seq, d.id, d.planned.UnixMicro())
+	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+` FROM webhook_delivery AS j WHERE j.ord = $1 AND `+free+`
+		AND (j.seq, j.uuid) < ($3, $4) AND j.tried_on < $5 ORDER BY j.seq, j.uuid LIMIT 1`, d.ord, now.UnixMicro(), d.seq, d.id, d.planned.UnixMicro())
 	return first(db.List("older delivery", rows, err, scanDelivery))
 }
 
-// oldestIn gives the oldest delivery of a lane that nobody has in hand, or nil.
-func oldestIn(ctx context.Context, tx *db.Tx, lane string) (*delivery, error) {
-	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+" FROM webhook_delivery AS j WHERE j.lane = $1 AND j.due_on IS NOT NULL AND j.owner IS NULL ORDER BY j.seq, j.uuid LIMIT 1", lane)
+// oldestIn gives the oldest delivery of a lane that may be tried now, or nil.
+func oldestIn(ctx context.Context, tx *db.Tx, lane string, now time.Time) (*delivery, error) {
+	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+" FROM webhook_delivery AS j WHERE j.lane = $1 AND "+free+" ORDER BY j.seq, j.uuid LIMIT 1", lane, now.UnixMicro())
 	return first(db.List("oldest delivery", rows, err, scanDelivery))
 }
 
@@ -282,14 +286,14 @@ func (s *Service) saveSuccesses(ctx context.Context, tx *db.Tx, list []result, n
 }
 
 // saveFailure writes the next try of a delivery, or its end when due is zero, as far as it is still this node's.
-func (s *Service) saveFailure(ctx context.Context, tx *db.Tx, d *delivery, lane string, failures int, due, now time.Time) error {
+func (s *Service) saveFailure(ctx context.Context, tx *db.Tx, d *delivery, n again, now time.Time) error {
 	state := "pending"
-	if due.IsZero() {
+	if n.due.IsZero() {
 		state = "failed"
 	}
-	_, err := tx.Exec(ctx, `UPDATE webhook_delivery SET state = $1, lane = $2, failures = $3, due_on = $4, owner = NULL, modified_on = $5,
+	_, err := tx.Exec(ctx, `UPDATE webhook_delivery SET state = $1, lane = $2, failures = $3, due_on = $4, not_before = $9, owner = NULL, modified_on = $5,
 		block_until = CASE schedule WHEN 'signed' THEN $5 ELSE block_until END WHERE uuid = $6 AND owner = $7 AND tries = $8`,
-		state, lane, int64(failures), db.At(due), now.UnixMicro(), d.id, s.node, int64(d.tries))
+		state, n.lane, int64(n.failures), db.At(n.due), now.UnixMicro(), d.id, s.node, int64(d.tries), db.At(n.notBefore))
 	if err != nil {
 		return fmt.Errorf("save delivery: %w", err)
 	}

@@ -31,12 +31,12 @@ func (s *Service) finish(ctx context.Context, tx *db.Tx, list []result) error {
 			good = append(good, r)
 			continue
 		}
-		lane, failures, due := next(r, now)
-		if err := s.saveFailure(ctx, tx, r.d, lane, failures, due, now); err != nil {
+		n := next(r, now)
+		if err := s.saveFailure(ctx, tx, r.d, n, now); err != nil {
 			return err
 		}
-		if lane != r.d.lane {
-			tx.After(func() { s.hint(lane) })
+		if n.lane != r.d.lane {
+			tx.After(func() { s.hint(n.lane) })
 		}
 	}
 	if err := s.saveSuccesses(ctx, tx, good, now); err != nil {
@@ -51,30 +51,43 @@ func (s *Service) finish(ctx context.Context, tx *db.Tx, list []result) error {
 	return nil
 }
 
-// next gives the lane, the place in the schedule and the time of the next try of a delivery whose attempt failed; a zero time ends it.
-func next(r result, now time.Time) (lane string, failures int, due time.Time) {
+// again is how a delivery goes on after a failure.
+type again struct {
+	lane      string
+	failures  int       // the place in the schedule
+	due       time.Time // of the next try; zero: there is none
+	notBefore time.Time // the answer asked for no other try until then; zero: it did not
+}
+
+// next tells how a delivery goes on whose attempt failed.
+func next(r result, now time.Time) again {
 	d := r.d
-	lane, failures = d.lane, d.failures
+	n := again{lane: d.lane, failures: d.failures}
 	if r.o.lost {
-		return lane, failures, due
+		return n
+	}
+	if r.o.later.After(now) && d.endpoint != nil {
+		n.notBefore = r.o.later
 	}
 	if d.extra() {
-		return lane, failures, d.planned
+		n.due = later(d.planned, n.notBefore)
+		return n
 	}
-	failures++
+	n.failures++
 	urls := max(len(d.notice.URLs), 1)
-	url, wait, more := schedules[d.notice.Schedule].step(failures, urls)
+	url, wait, more := schedules[d.notice.Schedule].step(n.failures, urls)
 	if !more || r.o.gone() && d.endpoint != nil {
-		return lane, failures, due
+		n.notBefore = time.Time{}
+		return n
 	}
 	if d.endpoint == nil {
-		return hostLane(d.notice.Account, d.notice.URLs[min(url, urls-1)]), failures, now.Add(wait)
+		n.lane, n.due = hostLane(d.notice.Account, d.notice.URLs[min(url, urls-1)]), now.Add(wait)
+		return n
 	}
-	due = now.Add(jitter(d.ord, failures, wait))
-	if r.o.later.After(now) && slowAnswers[r.o.status] {
-		due = r.o.later
+	if n.due = n.notBefore; n.due.IsZero() {
+		n.due = now.Add(jitter(d.ord, n.failures, wait))
 	}
-	return lane, failures, due
+	return n
 }
 
 // finishEndpoint updates the health of an endpoint after attempts, and disables it when it is gone or fails for too long.

@@ -37,7 +37,7 @@ func (s *Service) Test(ctx context.Context, account, id, typ string) (Delivery, 
 		if o.good() {
 			return s.saveSuccesses(ctx, tx, list, s.now())
 		}
-		return s.saveFailure(ctx, tx, d, d.lane, len(schedules[Signed].quick), time.Time{}, s.now())
+		return s.saveFailure(ctx, tx, d, again{lane: d.lane, failures: len(schedules[Signed].quick)}, s.now())
 	})
 	if err != nil {
 		return Delivery{}, err

@@ -91,6 +91,7 @@ CREATE TABLE webhook_delivery (
   failures BIGINT NOT NULL, -- attempts that failed: the place in the schedule
   owner TEXT, -- node that sends it now
   due_on BIGINT, -- of the next try, or until when the owner has it
+  not_before BIGINT, -- the answer to the last try asked for no other one until then
   planned_on BIGINT, -- what due_on was before the owner took it
   tried_on BIGINT, -- start of the last try
   block_until BIGINT, -- newer ones of the same ord wait until then
