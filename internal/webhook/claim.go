@@ -10,9 +10,8 @@ import (
 
 // ask is what the dispatcher wants of one lane.
 type ask struct {
-	lane    string
-	n       int // at most
-	running int // of the lane, on this node
+	lane string
+	n    int // at most
 }
 
 // claimed is what it gets: deliveries with their attempts written, and lanes that are to be looked at later only.
@@ -31,7 +30,7 @@ func (s *Service) claim(ctx context.Context, tx *db.Tx, asks []ask) (claimed, er
 		return out, err
 	}
 	now := s.now()
-	others, err := inHand(ctx, tx, s.node)
+	hands, err := inHand(ctx, tx, s.node)
 	if err != nil {
 		return out, err
 	}
@@ -41,7 +40,7 @@ func (s *Service) claim(ctx context.Context, tx *db.Tx, asks []ask) (claimed, er
 		if strings.Contains(a.lane, "/") {
 			some, err = dueIn(ctx, tx, a.lane, now, a.n)
 		} else {
-			some, err = s.choose(ctx, tx, a, others[a.lane], now, out.look)
+			some, err = s.choose(ctx, tx, a, hands[a.lane], now, out.look)
 		}
 		if err != nil {
 			return out, err
@@ -53,7 +52,7 @@ func (s *Service) claim(ctx context.Context, tx *db.Tx, asks []ask) (claimed, er
 }
 
 // choose picks what an endpoint gets now.
-func (s *Service) choose(ctx context.Context, tx *db.Tx, a ask, others int, now time.Time, look map[string]time.Time) ([]*delivery, error) {
+func (s *Service) choose(ctx context.Context, tx *db.Tx, a ask, has hand, now time.Time, look map[string]time.Time) ([]*delivery, error) {
 	e, found, err := endpointAlone(ctx, tx, a.lane, "")
 	if err != nil {
 		return nil, err
@@ -62,14 +61,22 @@ func (s *Service) choose(ctx context.Context, tx *db.Tx, a ask, others int, now 
 		look[a.lane] = now.Add(time.Minute) // a change of the endpoint is a hint
 		return nil, nil
 	}
-	n, next := e.allowance(min(a.n, max(laneWidth-others, 0)), now)
-	if others == 0 && n == 0 || e.open() && (now.Before(e.ProbeOn) || a.running+others > 0) {
-		look[a.lane] = later(next, e.ProbeOn)
+	most := a.n
+	if has.others > 0 { // a node alone may have more in hand than it sends at once
+		most = min(most, max(laneWidth-has.others-has.own, 0))
 	}
-	if n == 0 || e.open() && (now.Before(e.ProbeOn) || a.running+others > 0) {
+	n, next := e.allowance(most, now)
+	switch probing := has.own+has.others > 0; {
+	case e.open() && probing: // the end of a request of this node is a hint
+		look[a.lane] = later(e.ProbeOn, now.Add(s.pollEvery))
+		return nil, nil
+	case e.open() && now.Before(e.ProbeOn), n == 0 && has.others == 0:
+		look[a.lane] = later(next, e.ProbeOn)
+		return nil, nil
+	case n == 0:
 		return nil, nil
 	}
-	list, err := s.pick(ctx, tx, e, a, others, n, now)
+	list, err := s.pick(ctx, tx, e, has, n, now)
 	if err != nil {
 		return nil, err
 	}
@@ -91,13 +98,13 @@ func later(a, b time.Time) time.Time {
 
 // pick chooses by the endpoint's health: what is due; after a failure what is older of the same order first; while it takes nothing one at a time, the oldest
 // of all and then the one that is due; and after that everything that waited, in the order of the log.
-func (s *Service) pick(ctx context.Context, tx *db.Tx, e *Endpoint, a ask, others, n int, now time.Time) ([]*delivery, error) {
+func (s *Service) pick(ctx context.Context, tx *db.Tx, e *Endpoint, has hand, n int, now time.Time) ([]*delivery, error) {
 	if e.open() {
 		return probe(ctx, tx, e, now)
 	}
 	if !e.ReleasedOn.IsZero() {
 		list, err := waitingIn(ctx, tx, e.ID, now, e.ReleasedOn, n)
-		if err != nil || len(list) > 0 || a.running+others > 0 {
+		if err != nil || len(list) > 0 || has.own+has.others > 0 {
 			return list, err
 		}
 		if err := saveDrained(ctx, tx, e.ID); err != nil {

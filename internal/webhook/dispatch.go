@@ -56,7 +56,6 @@ type lane struct {
 	running int
 	fails   int           // in a row; of hosts
 	pace    time.Duration // of an answer, a moving average; zero: not known
-	slots   chan struct{} // requests at once
 	starts  [16]time.Time // of the newest attempts
 	next    int
 }
@@ -165,11 +164,7 @@ func (d *dispatcher) listen() {
 func (d *dispatcher) lane(key string) *lane {
 	l := d.lanes[key]
 	if l == nil {
-		width := laneWidth
-		if strings.Contains(key, "/") {
-			width = hostWidth
-		}
-		l = &lane{key: key, slots: make(chan struct{}, width)}
+		l = &lane{key: key}
 		d.lanes[key] = l
 	}
 	return l
@@ -250,7 +245,7 @@ func (d *dispatcher) asks() []ask {
 	for _, l := range due[:min(len(due), roundLanes)] {
 		if n := l.room(total); n > 0 {
 			total += n
-			out = append(out, ask{lane: l.key, n: n, running: l.running})
+			out = append(out, ask{lane: l.key, n: n})
 		}
 	}
 	return out
@@ -265,12 +260,15 @@ func (d *dispatcher) start(ctx context.Context, it *delivery) {
 	d.work.Go(func() {
 		r := result{d: it, o: outcome{err: errStopped.Error(), lost: true}}
 		defer func() { d.results <- r }()
-		select {
-		case <-ctx.Done():
-			return
-		case l.slots <- struct{}{}:
+		width := laneWidth
+		if l.host() {
+			width = hostWidth
 		}
-		defer func() { <-l.slots }()
+		leave, err := d.s.slots.enter(ctx, l.key, width)
+		if err != nil {
+			return
+		}
+		defer leave()
 		failpoint.Hit("webhook.attempting")
 		if !d.s.holds() {
 			return

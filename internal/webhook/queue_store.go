@@ -149,20 +149,23 @@ func openGate(ctx context.Context, tx *db.Tx) error {
 	return nil
 }
 
-// inHand gives how many deliveries of each lane other nodes are sending.
-func inHand(ctx context.Context, tx *db.Tx, node string) (map[string]int, error) {
-	rows, err := tx.Query(ctx, "SELECT lane, count(*) FROM webhook_delivery WHERE owner IS NOT NULL AND owner <> $1 GROUP BY lane", node)
+// hand is how many deliveries of a lane are in the hands of this node and of others.
+type hand struct{ own, others int }
+
+// inHand counts the deliveries of each lane that nodes are sending.
+func inHand(ctx context.Context, tx *db.Tx, node string) (map[string]hand, error) {
+	rows, err := tx.Query(ctx, "SELECT lane, count(CASE WHEN owner = $1 THEN 1 END), count(CASE WHEN owner <> $1 THEN 1 END) FROM webhook_delivery WHERE owner IS NOT NULL GROUP BY lane", node)
 	type row struct {
 		lane string
-		n    int
+		hand
 	}
 	list, err := db.List("deliveries in hand", rows, err, func(into func(...any) error) (r row, err error) {
-		err = into(&r.lane, &r.n)
+		err = into(&r.lane, &r.own, &r.others)
 		return r, err
 	})
-	out := map[string]int{}
+	out := map[string]hand{}
 	for _, r := range list {
-		out[r.lane] = r.n
+		out[r.lane] = r.hand
 	}
 	return out, err
 }

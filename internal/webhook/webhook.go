@@ -112,6 +112,7 @@ type Service struct {
 	wake     chan struct{} // holds one; the dispatcher polls anyway
 	news     chan struct{} // holds one; the fan-out polls anyway
 	bodies   bodies
+	slots    slots
 
 	pollEvery time.Duration
 
@@ -126,7 +127,7 @@ func New(cfg Config) *Service {
 	s := &Service{
 		db: cfg.DB, fetch: cfg.Fetch, events: cfg.Events, alerts: cfg.Alerts, resolver: cfg.Resolver, log: cfg.Logger, now: cfg.Now, node: cfg.Node,
 		fence: cfg.Fence, holds: cfg.Holds, wake: make(chan struct{}, 1), news: make(chan struct{}, 1), hints: map[string]struct{}{},
-		bodies: bodies{of: map[string][]byte{}},
+		bodies: bodies{of: map[string][]byte{}}, slots: slots{of: map[string]*slot{}},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
