@@ -41,14 +41,14 @@ type result struct {
 	sent bool // false: the server stops, or the delivery may be another node's by now
 }
 
-// send makes one request.
+// send makes one request. An error says that it was not made, and nothing about the receiver.
 func (s *Service) send(ctx context.Context, d *delivery) (outcome, error) {
 	r, err := s.request(ctx, d)
 	if errors.Is(err, errBody) {
 		return outcome{err: err.Error(), lost: true}, nil
 	}
 	if err != nil {
-		return outcome{err: err.Error()}, stopped(ctx)
+		return outcome{}, err
 	}
 	a, err := s.fetch.Do(ctx, r)
 	o := outcome{status: a.Status, took: a.Duration, response: plain(a.Body), header: shownHeader(a.Header)}
@@ -66,13 +66,6 @@ func (s *Service) send(ctx context.Context, d *delivery) (outcome, error) {
 	}
 	o.status, o.err = 0, err.Error()
 	return o, nil
-}
-
-func stopped(ctx context.Context) error {
-	if ctx.Err() != nil {
-		return errStopped
-	}
-	return nil
 }
 
 // request is what a delivery sends. What is in the history is made of the same parts (shownRequest).

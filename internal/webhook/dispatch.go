@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
@@ -105,15 +106,17 @@ func (l *lane) gap(now time.Time) time.Duration {
 type dispatcher struct {
 	s       *Service
 	lanes   map[string]*lane
-	total   int         // deliveries in hand
-	results chan result // holds all that can be in hand: workers never wait for it
+	total   int            // deliveries in hand
+	hand    map[string]int // their ids: one may be claimed again before its first result is settled
+	results chan result    // holds all that can be in hand: workers never wait for it
 	saved   chan []result
 	poll    time.Time
+	astray  atomic.Int64 // until this time, in microseconds, deliveries may bear this node's name that it has not in hand
 	work    sync.WaitGroup
 }
 
 func newDispatcher(s *Service) *dispatcher {
-	return &dispatcher{s: s, lanes: map[string]*lane{}, results: make(chan result, pool), saved: make(chan []result, 1)}
+	return &dispatcher{s: s, lanes: map[string]*lane{}, hand: map[string]int{}, results: make(chan result, pool), saved: make(chan []result, 1)}
 }
 
 // run claims and sends until ctx ends, then waits for the workers.
@@ -172,6 +175,7 @@ func (d *dispatcher) lane(key string) *lane {
 
 // survey asks which lanes have something due, and forgets lanes that have nothing.
 func (d *dispatcher) survey(ctx context.Context) {
+	d.recover(ctx)
 	began := time.Now()
 	due, err := dueLanes(ctx, d.s.db.Read())
 	if err != nil {
@@ -210,6 +214,7 @@ func (d *dispatcher) round(ctx context.Context) (more bool) {
 	if err != nil {
 		if ctx.Err() == nil {
 			d.s.log.Warn("claim deliveries", "error", err)
+			d.doubt()
 		}
 		return false
 	}
@@ -256,6 +261,7 @@ func (d *dispatcher) start(ctx context.Context, it *delivery) {
 	l := d.lane(it.lane)
 	l.running++
 	d.total++
+	d.hand[it.id]++
 	it.gap = l.gap(it.started)
 	d.work.Go(func() {
 		r := result{d: it, o: outcome{err: errStopped.Error(), lost: true}}
@@ -273,9 +279,11 @@ func (d *dispatcher) start(ctx context.Context, it *delivery) {
 		if !d.s.holds() {
 			return
 		}
-		if o, err := d.s.send(ctx, it); err == nil {
-			r.o = o
-			r.sent = true
+		o, err := d.s.send(ctx, it)
+		if err == nil {
+			r.o, r.sent = o, true
+		} else if ctx.Err() == nil {
+			d.s.log.Warn("delivery not sent", "delivery", it.id, "error", err)
 		}
 	})
 }
@@ -300,7 +308,8 @@ func (d *dispatcher) save(ctx context.Context) {
 	}
 }
 
-// write saves a batch. While the database is down it tries again: results must not be forgotten, or they would be sent twice.
+// write saves a batch: the ends of what was sent, and what was not is given back. While the database is down it tries again: results must not be forgotten, or
+// they would be sent twice, and what is given back to nobody would wait for a day.
 func (d *dispatcher) write(ctx context.Context, batch []result) {
 	sent := make([]result, 0, len(batch))
 	var unsent []*delivery
@@ -311,32 +320,63 @@ func (d *dispatcher) write(ctx context.Context, batch []result) {
 			unsent = append(unsent, r.d)
 		}
 	}
-	if len(unsent) > 0 && ctx.Err() == nil { // else Run takes all back
-		err := d.s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error { return d.s.letGo(ctx, tx, unsent) })
-		if err != nil {
-			d.s.log.Warn("let deliveries go", "deliveries", len(unsent), "error", err)
-		}
-	}
-	if len(sent) == 0 {
-		return
-	}
-	for {
+	if len(sent) > 0 {
 		failpoint.Hit("webhook.sent")
+	}
+	err := d.s.persist(ctx, "save deliveries", func(save context.Context, tx *db.Tx) error {
+		if len(unsent) > 0 && ctx.Err() == nil { // else Run takes all back
+			if err := d.s.letGo(save, tx, unsent); err != nil {
+				return err
+			}
+		}
+		if len(sent) == 0 {
+			return nil
+		}
+		return d.s.finish(save, tx, sent)
+	})
+	if err != nil {
+		d.doubt()
+	}
+}
+
+// persist runs a transaction, and again while the database is away, until ctx ends. An error means that nothing was written, or that nobody knows.
+func (s *Service) persist(ctx context.Context, what string, fn func(context.Context, *db.Tx) error) error {
+	for {
 		save, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseMargin)
-		err := d.s.db.Update(save, func(ctx context.Context, tx *db.Tx) error { return d.s.finish(ctx, tx, sent) })
+		err := s.db.Update(save, fn)
 		cancel()
 		if err == nil {
-			return
+			return nil
 		}
-		d.s.log.Warn("save deliveries", "deliveries", len(sent), "error", err)
+		s.log.Warn(what, "error", err)
 		if !db.Down(err) && !errors.Is(err, context.DeadlineExceeded) {
-			return // this node was declared dead, or the lease will end
+			return err // this node was declared dead, or the lease will end
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return err
 		case <-time.After(retrySave):
 		}
+	}
+}
+
+// doubt says that deliveries may bear this node's name that it has not in hand: a transaction failed, or its answer was lost.
+func (d *dispatcher) doubt() { d.astray.Store(time.Now().Add(leaseMargin).UnixMicro()) }
+
+// recover gives back what bears this node's name and is in no hand of it.
+func (d *dispatcher) recover(ctx context.Context) {
+	if time.Now().UnixMicro() >= d.astray.Load() {
+		return
+	}
+	err := d.s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+		list, err := ownedBy(ctx, tx, d.s.node)
+		if err != nil {
+			return err
+		}
+		return d.s.letGo(ctx, tx, slices.DeleteFunc(list, func(it *delivery) bool { return d.hand[it.id] > 0 }))
+	})
+	if err != nil {
+		d.doubt()
 	}
 }
 
@@ -347,6 +387,9 @@ func (d *dispatcher) settle(list []result) {
 		l := d.lane(r.d.lane)
 		l.running--
 		d.total--
+		if d.hand[r.d.id]--; d.hand[r.d.id] == 0 {
+			delete(d.hand, r.d.id)
+		}
 		if r.sent {
 			l.note(r)
 		}
