@@ -195,14 +195,15 @@ type deliveryView struct {
 	Modified httpapi.Time  `json:"modified_on"`
 }
 
+// attemptView is an attempt; request and response are null in lists, and response until there is one.
 type attemptView struct {
 	N        int           `json:"n"`
 	Started  httpapi.Time  `json:"started_on"`
 	Duration int64         `json:"duration_ms"`
 	Status   *int          `json:"status"`
 	Error    *string       `json:"error"`
-	Request  *requestView  `json:"request,omitempty"`
-	Response *responseView `json:"response,omitempty"`
+	Request  *requestView  `json:"request"`
+	Response *responseView `json:"response"`
 }
 
 type requestView struct {
