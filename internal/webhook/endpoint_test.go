@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -359,6 +360,59 @@ func TestTestSendsOneSignedSampleNow(t *testing.T) {
 		}
 		if e := h.payload("GET", "/rest/webhook/"+id, "", 200); e["state"] != "ok" {
 			t.Fatal("a test changed the endpoint's health", e)
+		}
+	})
+}
+
+// TestATestIsSentOnce (rest-conventions: one attempt): no replay takes it.
+func TestATestIsSentOnce(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := open(t, d, nil)
+		h.run()
+		c := serve(t, func(int, request) int { return 500 })
+		id, _ := h.endpoint(c.URL, "")
+		got := h.payload("POST", "/rest/webhook/"+id+"/test", `{"type":"sms"}`, 200)
+		h.payload("POST", "/rest/webhook/"+id+"/delivery/"+got["uuid"].(string)+"/replay", "", 409)
+		span := fmt.Sprintf(`{"created_on_from":%q,"created_on_to":%q}`, h.c.now().Add(-time.Minute).Format(time.RFC3339Nano), h.c.now().Add(time.Hour).Format(time.RFC3339Nano))
+		if got := h.payload("POST", "/rest/webhook/"+id+"/replay", span, 200); got["queued"] != 0.0 {
+			t.Fatal(got)
+		}
+	})
+}
+
+// TestWhatWaitsIsCanceledWithItsEndpoint: with one that answers 410, and with one that is removed (webhooks.md §7.3).
+func TestWhatWaitsIsCanceledWithItsEndpoint(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		for _, gone := range []bool{true, false} {
+			h := open(t, d, nil)
+			stop := h.run()
+			var status atomic.Int64
+			status.Store(500)
+			c := serve(t, func(int, request) int { return int(status.Load()) })
+			id, _ := h.endpoint(c.URL, "")
+			for n := range 3 {
+				h.emit("sms", ident.New(), n)
+			}
+			count := func(state string) (n int) {
+				_ = d.Read().QueryRow(t.Context(), "SELECT count(*) FROM webhook_delivery WHERE endpoint = $1 AND state = $2 AND owner IS NULL AND tries > 0", id, state).Scan(&n)
+				return n
+			}
+			h.until("three failures", func() bool { return count("pending") == 3 })
+			if gone {
+				status.Store(410)
+				h.c.move(3 * time.Second)
+				h.emit("sms", ident.New(), 3)
+			} else {
+				h.payload("DELETE", "/rest/webhook/"+id, "", 200)
+			}
+			h.until("all canceled", func() bool { return count("canceled") == 3 && count("pending") == 0 })
+			before := len(c.await(t, 3))
+			h.c.move(24 * time.Hour)
+			h.emit("sms", ident.New(), 4)
+			stop()
+			if n := len(c.await(t, 3)); n != before {
+				t.Fatalf("%d requests after the end", n-before)
+			}
 		}
 	})
 }

@@ -81,6 +81,9 @@ func (s *Service) Replay(ctx context.Context, account, endpoint, id string) (Del
 		if d, err = oneDelivery(ctx, tx, e.ID, id); err != nil {
 			return err
 		}
+		if d.own != nil {
+			return fault.Newf(fault.Conflict, "A test is sent once; make another one")
+		}
 		if err := requeue(ctx, tx, []string{id}, s.now()); err != nil {
 			return err
 		}
@@ -98,7 +101,7 @@ type ReplayQuery struct {
 	State    string
 }
 
-// ReplayAll sends deliveries of a time again, oldest first, and tells how many; no more than 100,000 at once.
+// ReplayAll sends deliveries of a time again, but for tests, oldest first, and tells how many; no more than 100,000 at once.
 func (s *Service) ReplayAll(ctx context.Context, account, endpoint string, q ReplayQuery) (queued int, err error) {
 	if q.To.Before(q.From) {
 		return 0, fault.Invalid("created_on_to", "must not be before created_on_from", nil)
@@ -158,7 +161,7 @@ func (s *Service) Keep(ctx context.Context, before time.Time) error {
 				return err
 			}
 			if len(rows) == 1 && rows[0].UUID == d.Event {
-				copies[i] = shorten(rows[0].Type, rows[0].Body)
+				copies[i] = Shorten(rows[0].Type, rows[0].Body)
 			}
 		}
 		upTo := list[len(list)-1].Created

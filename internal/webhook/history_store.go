@@ -112,7 +112,7 @@ func replayable(ctx context.Context, tx *db.Tx, endpoint string, f ReplayQuery, 
 	var w db.Where
 	w.Fix("endpoint = ? AND created_on <= ?", endpoint, f.To.UnixMicro()+999)
 	w.Fix("(created_on > ? OR created_on = ? AND uuid > ?)", from.UnixMicro(), from.UnixMicro(), last)
-	w.Fix("state = ?", f.State)
+	w.Fix("state = ? AND NOT ("+isTrial+")", f.State)
 	if len(f.Types) > 0 {
 		w.In("trigger_name", f.Types)
 	}

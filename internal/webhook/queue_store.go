@@ -321,16 +321,23 @@ func (s *Service) letGo(ctx context.Context, tx *db.Tx, list []*delivery) error 
 
 // ownedBy gives what bears a node's name, but for tests, which are in the hands of those who wait for them. Only the ids and tries are there.
 func ownedBy(ctx context.Context, tx *db.Tx, node string) ([]*delivery, error) {
-	rows, err := tx.Query(ctx, "SELECT uuid, tries FROM webhook_delivery WHERE owner = $1 AND (endpoint IS NULL OR body IS NULL)", node)
+	rows, err := tx.Query(ctx, "SELECT uuid, tries FROM webhook_delivery WHERE owner = $1 AND NOT ("+isTrial+")", node)
 	return db.List("deliveries in hand", rows, err, func(into func(...any) error) (*delivery, error) {
 		d := &delivery{}
 		return d, into(&d.id, &d.tries)
 	})
 }
 
-// takeBack makes due what a node had in hand.
+// isTrial is the condition of a test: a delivery of an endpoint with a body of its own. It is sent once.
+const isTrial = "endpoint IS NOT NULL AND body IS NOT NULL"
+
+// takeBack makes due what a node had in hand; tests end.
 func takeBack(ctx context.Context, tx *db.Tx, node string, now time.Time) error {
-	_, err := tx.Exec(ctx, "UPDATE webhook_delivery SET owner = NULL, due_on = $1, planned_on = $1, block_until = CASE schedule WHEN 'signed' THEN $1 ELSE block_until END WHERE owner = $2", now.UnixMicro(), node)
+	_, err := tx.Exec(ctx, "UPDATE webhook_delivery SET state = 'failed', owner = NULL, due_on = NULL, modified_on = $1 WHERE owner = $2 AND "+isTrial, now.UnixMicro(), node)
+	if err != nil {
+		return fmt.Errorf("end tests: %w", err)
+	}
+	_, err = tx.Exec(ctx, "UPDATE webhook_delivery SET owner = NULL, due_on = $1, planned_on = $1, block_until = CASE schedule WHEN 'signed' THEN $1 ELSE block_until END WHERE owner = $2", now.UnixMicro(), node)
 	if err != nil {
 		return fmt.Errorf("take back deliveries: %w", err)
 	}
