@@ -14,6 +14,7 @@ import (
 	"github.com/opentact/opentact/internal/cli/client"
 	"github.com/opentact/opentact/internal/cli/hook"
 	"github.com/opentact/opentact/internal/event"
+	"github.com/opentact/opentact/internal/webhook"
 )
 
 // Limits of what listen holds and shows.
@@ -32,7 +33,7 @@ type receiver struct {
 func (r *receiver) sender(p *Program, to string, waiting func(error)) (s *hook.Sender, secret string, err error) {
 	secret = r.Secret
 	if secret == "" {
-		secret = hook.MakeSecret()
+		secret = webhook.MakeSecret()
 	}
 	s, err = hook.New(hook.Config{URL: to, Secret: secret, Version: p.Version, SkipVerify: r.SkipVerify, Waiting: waiting})
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/opentact/opentact/internal/cli/hook"
 	"github.com/opentact/opentact/internal/webhook"
 )
 
@@ -272,13 +271,13 @@ func TestVerifySaysWhatDiffers(t *testing.T) {
 }
 
 func TestMisuseOfTheEventCommandsSaysWhatIsWanted(t *testing.T) {
-	if err := hook.CheckSecret(testSecret); err != nil {
+	if err := webhook.CheckSecret(testSecret); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ args, want string }{
 		{"listen", "missing flags: --forward-to"},
 		{"listen --forward-to localhost:3000 --token t", "is not a URL like http://localhost:3000/hook"},
-		{"listen --forward-to http://localhost --token t --secret x", "a secret is whsec_"},
+		{"listen --forward-to http://localhost --token t --secret x", "a secret must be whsec_"},
 		{"listen --forward-to http://localhost --token t --since yesterday", `--since: "yesterday" is not a cursor like c_000000000000002a`},
 		{"trigger", "trigger needs a type of event: auth, call_state"},
 		{"trigger sing", "there is no event type sing: want one of auth"},

@@ -59,7 +59,7 @@ func (s *Service) bodyOf(ctx context.Context, d *delivery) ([]byte, error) {
 	if len(rows) == 0 || rows[0].UUID != d.event {
 		return nil, errBody
 	}
-	return shorten(rows[0].Type, rows[0].Body), nil
+	return Shorten(rows[0].Type, rows[0].Body), nil
 }
 
 // small are the members of a payload that no other member of the envelope repeats, by type of event; the others are copies for older readers.
@@ -68,8 +68,8 @@ var small = map[string][]string{
 	"call_flow":  {"command"},
 }
 
-// shorten makes a body of more than 20 KiB smaller: without call.logs, then without the older readers' copies in payload (webhooks.md §7.2).
-func shorten(typ string, body []byte) []byte {
+// Shorten is what endpoints get of an event. It makes a body of more than 20 KiB smaller: without call.logs, then without the older readers' copies in payload (webhooks.md §7.2).
+func Shorten(typ string, body []byte) []byte {
 	if len(body) <= signedBody {
 		return body
 	}

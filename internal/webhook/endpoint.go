@@ -225,7 +225,7 @@ func (s *Service) newEndpoint(ctx context.Context, tx *db.Tx, account, address, 
 		return nil, fault.Newf(fault.Conflict, "An account may have %d webhooks", maxEndpoints)
 	}
 	if secret == "" {
-		secret = makeSecret()
+		secret = MakeSecret()
 	}
 	e := &Endpoint{ID: ident.New(), Account: account, URL: address, Types: []string{}, Active: true, Secret: secret, Created: now, Modified: now}
 	return e, insertEndpoint(ctx, tx, e)
@@ -281,7 +281,7 @@ func (e *Endpoint) SetActive(on bool, now time.Time) {
 
 // Rotate gives an endpoint another secret; empty: a new one is made.
 func (s *Service) Rotate(ctx context.Context, account, id, secret string) (*Endpoint, error) {
-	made := makeSecret() // not in the transaction, which may run twice
+	made := MakeSecret() // not in the transaction, which may run twice
 	if secret == "" {
 		secret = made
 	}

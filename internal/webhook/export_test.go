@@ -9,6 +9,3 @@ func AfterFailure(h Health, status int, gap time.Duration, now time.Time) Health
 
 // Allowance tells how many attempts may start.
 func Allowance(h Health, n int, now time.Time) (int, time.Time) { return h.allowance(n, now) }
-
-// Shorten is what is sent of an event.
-func Shorten(typ string, body []byte) []byte { return shorten(typ, body) }

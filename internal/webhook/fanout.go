@@ -233,7 +233,7 @@ func (f *fan) write(ctx context.Context, list []fanned, to int64) error {
 	f.place, f.noted = to, s.now()
 	lanes := map[string]struct{}{}
 	for _, d := range list {
-		s.bodies.put(d.row.UUID, shorten(d.row.Type, d.row.Body))
+		s.bodies.put(d.row.UUID, Shorten(d.row.Type, d.row.Body))
 		lanes[d.endpoint.ID] = struct{}{}
 	}
 	for l := range lanes {

@@ -21,15 +21,15 @@ const (
 
 var errSecret = errors.New("must be whsec_ and the base64 of 24 to 64 bytes")
 
-// makeSecret makes a secret of 32 random bytes.
-func makeSecret() string {
+// MakeSecret makes a secret of 32 random bytes.
+func MakeSecret() string {
 	b := make([]byte, secretMade)
 	_, _ = rand.Read(b) // never fails since Go 1.24
 	return secretPrefix + base64.StdEncoding.EncodeToString(b)
 }
 
-// checkSecret refuses a secret that no endpoint can have.
-func checkSecret(s string) error {
+// CheckSecret refuses a secret that no endpoint can have.
+func CheckSecret(s string) error {
 	coded, ok := strings.CutPrefix(s, secretPrefix)
 	raw, err := base64.StdEncoding.DecodeString(coded)
 	if !ok || err != nil || len(raw) < secretLeast || len(raw) > secretMost {

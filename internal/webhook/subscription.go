@@ -71,7 +71,7 @@ func checkOptional(f *fault.Fields, secret string) {
 	if secret == "" {
 		return
 	}
-	if err := checkSecret(secret); err != nil {
+	if err := CheckSecret(secret); err != nil {
 		f.Add("secret", err.Error(), mask)
 	}
 }

@@ -3,19 +3,17 @@ package hook
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/webhook"
 )
 
@@ -25,10 +23,6 @@ const (
 	maxAnswer     = 256 << 10 // bytes read of an answer's body
 	firstPause    = 100 * time.Millisecond
 	longestPause  = 2 * time.Second
-	secretPrefix  = "whsec_"
-	secretLeast   = 24 // bytes
-	secretMost    = 64
-	secretMade    = 32
 )
 
 // Config says where to and how.
@@ -54,8 +48,8 @@ func New(cfg Config) (*Sender, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("%q is not a URL like http://localhost:3000/hook", cfg.URL)
 	}
-	if err := CheckSecret(cfg.Secret); err != nil {
-		return nil, err
+	if err := webhook.CheckSecret(cfg.Secret); err != nil {
+		return nil, fmt.Errorf("a secret %w; without one, one is made", err)
 	}
 	return &Sender{cfg: cfg, http: &http.Client{
 		Timeout:       answerTimeout,
@@ -68,24 +62,14 @@ func New(cfg Config) (*Sender, error) {
 	}}, nil
 }
 
-// MakeSecret makes a secret such as an endpoint has.
-func MakeSecret() string {
-	b := make([]byte, secretMade)
-	_, _ = rand.Read(b) // never fails since Go 1.24
-	return secretPrefix + base64.StdEncoding.EncodeToString(b)
+// Sample makes an event of a type with made-up data. It is false for a type that there is not.
+func Sample(typ string, now time.Time) (Event, bool) {
+	id := ident.New()
+	body, known := webhook.Sample(typ, id, "", now)
+	return Event{UUID: id, Type: typ, Body: body}, known
 }
 
-// CheckSecret refuses what no endpoint can have as its secret.
-func CheckSecret(s string) error {
-	coded, ok := strings.CutPrefix(s, secretPrefix)
-	raw, err := base64.StdEncoding.DecodeString(coded)
-	if !ok || err != nil || len(raw) < secretLeast || len(raw) > secretMost {
-		return errors.New("a secret is whsec_ and the base64 of 24 to 64 bytes; without one, one is made")
-	}
-	return nil
-}
-
-// Event is what is sent: the body goes as its bytes are.
+// Event is what is sent: the body as the log has it, of which a receiver gets what an endpoint would.
 type Event struct {
 	UUID, Type string
 	Body       []byte
@@ -135,6 +119,7 @@ func plain(err error) string {
 
 // Send posts the event, and again for as long as nobody listens at the URL, until ctx ends. Whatever else comes back is the outcome: a developer wants to see it.
 func (s *Sender) Send(ctx context.Context, e Event) Outcome {
+	e.Body = webhook.Shorten(e.Type, e.Body)
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		o := s.once(ctx, e, attempt)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -21,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestARequestIsThatOfASignedDelivery(t *testing.T) {
-	secret, body := MakeSecret(), `{"type":"sms", "b":1,"a":"ü"}`
+	secret, body := webhook.MakeSecret(), `{"type":"sms", "b":1,"a":"ü"}`
 	program := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got, err := io.ReadAll(r.Body)
 		if err != nil || string(got) != body || r.Method != "POST" || r.URL.RequestURI() != "/hook?shop=2" {
@@ -66,7 +67,7 @@ func TestAProgramThatIsNotUpIsWaitedFor(t *testing.T) {
 	program := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { attempt = r.Header.Get("X-Opentact-Attempt") })}
 	ended := make(chan error, 1)
 	told := 0
-	s, err := New(Config{URL: "http://" + address, Secret: MakeSecret(), Waiting: func(error) {
+	s, err := New(Config{URL: "http://" + address, Secret: webhook.MakeSecret(), Waiting: func(error) {
 		told++
 		l, err := net.Listen("tcp", address)
 		if err != nil {
@@ -90,7 +91,7 @@ func TestAProgramThatIsNotUpIsWaitedFor(t *testing.T) {
 
 func TestWaitingEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	s, err := New(Config{URL: "http://127.0.0.1:1", Secret: MakeSecret(), Waiting: func(error) { cancel() }})
+	s, err := New(Config{URL: "http://127.0.0.1:1", Secret: webhook.MakeSecret(), Waiting: func(error) { cancel() }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestOtherAnswersAreShownAndNotTriedAgain(t *testing.T) {
 			w.Header().Set("Location", "/elsewhere")
 			w.WriteHeader(status)
 		}))
-		s, err := New(Config{URL: program.URL, Secret: MakeSecret()})
+		s, err := New(Config{URL: program.URL, Secret: webhook.MakeSecret()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +128,7 @@ func TestACertificateOfOnesOwnNeedsSkipVerify(t *testing.T) {
 	program.StartTLS()
 	defer program.Close()
 	for _, skip := range []bool{false, true} {
-		s, err := New(Config{URL: program.URL, Secret: MakeSecret(), SkipVerify: skip})
+		s, err := New(Config{URL: program.URL, Secret: webhook.MakeSecret(), SkipVerify: skip})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,14 +140,33 @@ func TestACertificateOfOnesOwnNeedsSkipVerify(t *testing.T) {
 
 func TestWhatIsNoURLOrSecretIsRefused(t *testing.T) {
 	for _, c := range []struct{ url, secret, want string }{
-		{"localhost:3000", MakeSecret(), "is not a URL"},
-		{"ftp://x/", MakeSecret(), "is not a URL"},
+		{"localhost:3000", webhook.MakeSecret(), "is not a URL"},
+		{"ftp://x/", webhook.MakeSecret(), "is not a URL"},
 		{"http://x/", "whsec_c2hvcnQ=", "base64 of 24 to 64 bytes"},
-		{"http://x/", "secret", "a secret is whsec_"},
+		{"http://x/", "secret", "a secret must be whsec_"},
 	} {
 		if _, err := New(Config{URL: c.url, Secret: c.secret}); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s %s: %v", c.url, c.secret, err)
 		}
+	}
+}
+
+// TestALongBodyIsCutAsForAnEndpoint (webhooks.md §7.2).
+func TestALongBodyIsCutAsForAnEndpoint(t *testing.T) {
+	got := make(chan string, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		got <- string(b)
+	}))
+	defer s.Close()
+	to, err := New(Config{URL: s.URL, Secret: webhook.MakeSecret()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Appendf(nil, `{"type":"call_state","payload":{"state":"live"},"call":{"uuid":"a","logs":[%q]}}`, strings.Repeat("x", 21<<10))
+	o := to.Send(t.Context(), Event{UUID: "a", Type: "call_state", Body: body})
+	if text := <-got; !o.Good() || text != `{"type":"call_state","payload":{"state":"live"},"call":{"uuid":"a"},"truncated":true}` {
+		t.Fatalf("%v %.200s", o.Err, text)
 	}
 }
 
