@@ -31,6 +31,8 @@ func (h hooks) List(ctx context.Context, account, user string) ([]stream.Hook, e
 	return out, err
 }
 
+func (h hooks) Check(ctx context.Context, url string) error { return h.webhooks.CheckURL(ctx, url) }
+
 func (h hooks) Drop(ctx context.Context, account, id string) error {
 	return h.webhooks.RemoveSubscription(ctx, account, id)
 }

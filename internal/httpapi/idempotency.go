@@ -170,6 +170,11 @@ func (a *API) first(ctx context.Context, st *state, req *request, k *keyed, f *f
 
 // whole runs the handler and keeps its answer in one transaction. A refusal takes back what the handler wrote and is kept; any other error keeps nothing.
 func (a *API) whole(ctx context.Context, st *state, req *request, k *keyed) (*Stored, error) {
+	if ahead := st.op.ahead; ahead != nil {
+		if err := ahead(ctx, req); err != nil {
+			return a.refused(ctx, st, k, err)
+		}
+	}
 	before := st.w.Header().Clone()
 	var answer *Stored
 	err := k.answers.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {

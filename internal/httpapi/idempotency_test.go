@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/db/dbtest"
 	"github.com/opentact/opentact/internal/fault"
 )
@@ -157,5 +158,40 @@ func TestLongAnswersAreSentButNotStored(t *testing.T) {
 		if r := b.do(t, "POST", "/rest/report", "", "Idempotency-Key: k").want(t, 200); len(r.text) != maxStored/2*3 || n != i {
 			t.Errorf("%d bytes, ran %d times", len(r.text), n)
 		}
+	}
+}
+
+// TestWhatMustNotWaitIsLookedAtBeforeTheTransaction: a refusal of it is kept as the answer, and nothing of the handler runs.
+func TestWhatMustNotWaitIsLookedAtBeforeTheTransaction(t *testing.T) {
+	b := newBench(t, withKeys(t))
+	type input struct {
+		URL string `json:"url" required:"true"`
+	}
+	ran, looked := 0, 0
+	op := Op{ID: "CreateCall", Method: "POST", Path: "/rest/call", Auth: User, Status: 201}
+	op.Ahead = func(ctx context.Context, in any) error {
+		looked++
+		if db.Joined(ctx) {
+			t.Error("within a transaction")
+		}
+		if in.(*input).URL == "inside" {
+			return fault.Invalid("url", "leads inside", nil)
+		}
+		return nil
+	}
+	Handle(b.API, op, func(ctx context.Context, in *input) (string, error) {
+		ran++
+		if !db.Joined(ctx) {
+			t.Error("no transaction")
+		}
+		return in.URL, nil
+	})
+	for range 2 {
+		b.do(t, "POST", "/rest/call", `{"url":"inside"}`, good, "Idempotency-Key: k1").want(t, 400)
+		b.do(t, "POST", "/rest/call", `{"url":"outside"}`, good, "Idempotency-Key: k2").want(t, 201)
+	}
+	b.do(t, "POST", "/rest/call", `{}`, good, "Idempotency-Key: k3").want(t, 400)
+	if ran != 1 || looked != 2 {
+		t.Errorf("ran %d times, looked %d times", ran, looked)
 	}
 }

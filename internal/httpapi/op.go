@@ -25,7 +25,10 @@ type Op struct {
 	Keeps         bool     // the handler stores its answer itself, in the transaction of its effect: see Prepare
 	Live          bool     // the effect is outside the database: see Commit. A POST with neither runs in one transaction with the row of its key
 	Description   string
-	Produces      string // content type of HandleRaw's answer, for the document
+	// Ahead looks at the input, a *In, before the transaction that a POST with a key runs in, for what must not wait there, such as a look-up of a name. Without
+	// a key it is not called: the handler looks itself unless db.Joined.
+	Ahead    func(ctx context.Context, in any) error
+	Produces string // content type of HandleRaw's answer, for the document
 }
 
 // operation is a registered Op.
@@ -39,6 +42,7 @@ type operation struct {
 	absent bool
 	raw    bool
 	serve  func(ctx context.Context, st *state, req *request) error // after authentication, limit and replay
+	ahead  func(ctx context.Context, req *request) error            // nil: nothing to look at; see Op.Ahead
 	page   http.HandlerFunc                                         // a page of the layer itself
 }
 
@@ -72,7 +76,17 @@ func Handle[In, Out any](a *API, op Op, h func(ctx context.Context, in *In) (Out
 		}
 		return a.answer(st, out)
 	}
-	a.register(&operation{op: op, plan: pl, in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), serve: serve})
+	o := &operation{op: op, plan: pl, in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), serve: serve}
+	if op.Ahead != nil {
+		o.ahead = func(ctx context.Context, req *request) error {
+			in := new(In)
+			if err := pl.input(req, reflect.ValueOf(in).Elem()); err != nil {
+				return err
+			}
+			return op.Ahead(ctx, in)
+		}
+	}
+	a.register(o)
 }
 
 // HandleRaw registers an operation that writes its own answer, such as audio or CSV. An error that it returns is

@@ -81,6 +81,8 @@ type Hooks interface {
 	// List gives those of a user, newest first.
 	List(ctx context.Context, account, user string) ([]Hook, error)
 	Drop(ctx context.Context, account, id string) error
+	// Check refuses a URL that nothing is sent to; it may look up a name, so it is not for a transaction.
+	Check(ctx context.Context, url string) error
 }
 
 // Reports tells how an event was delivered.

@@ -17,7 +17,9 @@ func (g *Gate) Routes(a *httpapi.API) {
 		return httpapi.Op{ID: id, Method: method, Path: path, Tag: "Event", Summary: summary, Auth: httpapi.User}
 	}
 	httpapi.Handle(a, op("ListEventSubscriptions", "GET", base, "List the event subscriptions of the user"), g.listSubscriptions)
-	httpapi.Handle(a, op("CreateEventSubscription", "POST", base, "Subscribe to an event type; the same channel and type again updates it"), g.createSubscription)
+	made := op("CreateEventSubscription", "POST", base, "Subscribe to an event type; the same channel and type again updates it")
+	made.Ahead = g.checkSubscription
+	httpapi.Handle(a, made, g.createSubscription)
 	httpapi.Handle(a, op("GetEventSubscription", "GET", base+"/{uuid}", "Read an event subscription"), g.getSubscription)
 	httpapi.Handle(a, op("UpdateEventSubscription", "PATCH", base+"/{uuid}", "Change an event subscription"), g.updateSubscription)
 	httpapi.Handle(a, op("RemoveEventSubscription", "DELETE", base+"/{uuid}", "Remove an event subscription"), g.removeSubscription)
@@ -110,6 +112,15 @@ func (n *newSubscription) Validate(f *fault.Fields) {
 	if n.Channel == "webhook" && n.URL == "" {
 		f.Add("url", "is required for the channel webhook", nil)
 	}
+}
+
+// checkSubscription looks where the URL of a subscription leads.
+func (g *Gate) checkSubscription(ctx context.Context, in any) error {
+	n := in.(*newSubscription)
+	if n.Channel != "webhook" || g.hooks == nil {
+		return nil
+	}
+	return g.hooks.Check(ctx, n.URL)
 }
 
 func (g *Gate) createSubscription(ctx context.Context, in *newSubscription) (subscriptionView, error) {

@@ -49,6 +49,8 @@ func (e *endpoints) List(_ context.Context, account, user string) ([]stream.Hook
 	return out, nil
 }
 
+func (e *endpoints) Check(context.Context, string) error { return nil }
+
 func (e *endpoints) Drop(_ context.Context, _, id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

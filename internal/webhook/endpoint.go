@@ -141,9 +141,9 @@ func (e *Endpoint) enable(now time.Time) {
 	e.Health = Health{LastSuccess: e.LastSuccess, LastFailure: e.LastFailure, ReleasedOn: now}
 }
 
-// checkURL refuses an address that the platform never sends to: of another form, or not of the public Internet, also behind its name. A name that cannot be
+// CheckURL refuses an address that the platform never sends to: of another form, or not of the public Internet, also behind its name. A name that cannot be
 // looked up now is taken: it is looked up again for each request.
-func (s *Service) checkURL(ctx context.Context, address string) error {
+func (s *Service) CheckURL(ctx context.Context, address string) error {
 	if len(address) > 2048 {
 		return fault.Invalid("url", "must be at most 2048 characters", address[:64])
 	}
@@ -156,7 +156,7 @@ func (s *Service) checkURL(ctx context.Context, address string) error {
 	}
 	host := strings.TrimSuffix(u.Hostname(), ".")
 	if _, err := netip.ParseAddr(host); err == nil || db.Joined(ctx) {
-		return nil // CheckURL saw the address; and a transaction must not wait for a name server
+		return nil // fetch saw the address; and a transaction must not wait for a name server: httpapi.Op.Ahead was there before it
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
@@ -183,7 +183,7 @@ type NewEndpoint struct {
 
 // CreateEndpoint makes an endpoint; it gets the events after its creation. One that subscriptions made before becomes the customer's own.
 func (s *Service) CreateEndpoint(ctx context.Context, n NewEndpoint) (*Endpoint, error) {
-	if err := s.checkURL(ctx, n.URL); err != nil {
+	if err := s.CheckURL(ctx, n.URL); err != nil {
 		return nil, err
 	}
 	var e *Endpoint
@@ -234,7 +234,7 @@ func (s *Service) newEndpoint(ctx context.Context, tx *db.Tx, account, address, 
 // UpdateEndpoint changes an endpoint by change, which may run more than once. address is its new URL; empty: as it is.
 func (s *Service) UpdateEndpoint(ctx context.Context, account, id, address string, change func(e *Endpoint, now time.Time)) (*Endpoint, error) {
 	if address != "" {
-		if err := s.checkURL(ctx, address); err != nil {
+		if err := s.CheckURL(ctx, address); err != nil {
 			return nil, err
 		}
 	}

@@ -90,7 +90,7 @@ func open(t *testing.T, d *db.DB, change func(*webhook.Config)) *house {
 		change(&cfg)
 	}
 	h.rig = &rig{t: t, d: d, c: c, s: webhook.New(cfg)}
-	h.api = httpapi.New(httpapi.Options{Auth: who{}, Now: c.now})
+	h.api = httpapi.New(httpapi.Options{Auth: who{}, Now: c.now, Answers: httpapi.NewAnswers(d, cfg.Node, c.now)})
 	h.s.Routes(h.api)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -101,12 +101,15 @@ func open(t *testing.T, d *db.DB, change func(*webhook.Config)) *house {
 	return h
 }
 
-// do makes a request of the account.
-func (h *house) do(method, path, body string) (int, map[string]any) {
+// do makes a request of the account; header are pairs of name and value.
+func (h *house) do(method, path, body string, header ...string) (int, map[string]any) {
 	h.t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+h.account)
 	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	w := httptest.NewRecorder()
 	h.api.ServeHTTP(w, r)
 	var out map[string]any
@@ -514,10 +517,12 @@ func TestAddressesInsideAreRefusedByName(t *testing.T) {
 		"http://[::1]/", "http://[fe80::1]/", "http://[fc00::1]/", "http://[::ffff:10.0.0.1]/", "http://[64:ff9b::a00:1]/", "http://224.0.0.1/", "http://[ff02::1]/",
 		"http://0.0.0.0/", "http://inside.example/", "https://six.example/", "ftp://outside.example/", "outside.example", "http://outside.example:22/",
 	} {
-		status, out := h.do("POST", "/rest/webhook", fmt.Sprintf(`{"url":%q}`, url))
-		fields, _ := out["fields"].(map[string]any)
-		if status != 400 || fields["params.url"] == nil {
-			t.Errorf("%s: %d %v", url, status, out)
+		for _, key := range []string{"", ident.New()} { // with an Idempotency-Key there is a transaction around
+			status, out := h.do("POST", "/rest/webhook", fmt.Sprintf(`{"url":%q}`, url), "Idempotency-Key", key)
+			fields, _ := out["fields"].(map[string]any)
+			if status != 400 || fields["params.url"] == nil {
+				t.Errorf("%s: %d %v", url, status, out)
+			}
 		}
 	}
 	id, _ := h.endpoint("https://outside.example/hook", "")

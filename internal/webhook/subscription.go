@@ -12,7 +12,7 @@ import (
 func (s *Service) SaveSubscription(ctx context.Context, sub Subscription, secret string) (out Subscription, made bool, newSecret string, err error) {
 	var f fault.Fields
 	checkOptional(&f, secret)
-	f.Merge("", s.checkURL(ctx, sub.URL))
+	f.Merge("", s.CheckURL(ctx, sub.URL))
 	if err := f.Err(); err != nil {
 		return out, false, "", err
 	}

@@ -18,6 +18,7 @@ func (s *Service) Routes(a *httpapi.API) {
 	httpapi.Handle(a, op("ListWebhooks", "GET", "", "List the webhook endpoints"), s.httpList)
 	made := op("CreateWebhook", "POST", "", "Make a webhook endpoint; its secret is shown only here")
 	made.Status, made.NoIdempotency = 201, true
+	made.Ahead = func(ctx context.Context, in any) error { return s.CheckURL(ctx, in.(*endpointNew).URL) }
 	httpapi.Handle(a, made, s.httpCreate)
 	httpapi.Handle(a, op("GetWebhook", "GET", "/{uuid}", "Read a webhook endpoint"), s.httpGet)
 	httpapi.Handle(a, op("UpdateWebhook", "PATCH", "/{uuid}", "Change a webhook endpoint, or enable a disabled one again"), s.httpUpdate)
