@@ -226,6 +226,7 @@ func (a *App) close() error {
 	}
 	if a.domains != nil {
 		a.domains.fetch.Close()
+		a.domains.notices.Close()
 	}
 	if a.bus != nil {
 		a.bus.Close()

@@ -22,7 +22,8 @@ type products struct {
 	messages *messaging.Service
 	network  *network.Carrier // the sandbox's message centre; nil without the sandbox
 	webhooks *webhook.Service
-	fetch    *fetch.Client // to customers' servers
+	fetch    *fetch.Client // to customers' servers, from calls
+	notices  *fetch.Client // to customers' servers, of webhooks
 	parts    account.Parts // what the accounts use of the others
 	voice    appViews      // set where a server runs
 }
@@ -30,8 +31,11 @@ type products struct {
 // build makes the products and ties them together.
 func (m *domains) build(cfg config.Config, d *db.DB, log *slog.Logger) error {
 	m.trunk = trunk.New(trunk.Config{DB: d, Accounts: m.accounts, Numbers: m.numbers, Prices: m.billing, Logger: log})
-	m.fetch = fetch.New(fetch.Options{AllowPrivate: cfg.AllowPrivateURLs, UserAgent: "Opentact/" + m.version})
-	m.webhooks = webhook.New(webhook.Config{DB: d, Fetch: m.fetch, Events: m.events, Alerts: alerts{m}, Logger: log, Node: m.node.ID(), Fence: m.node.Fence, Holds: m.node.Holds})
+	to := fetch.Options{AllowPrivate: cfg.AllowPrivateURLs, UserAgent: "Opentact/" + m.version}
+	m.fetch = fetch.New(to)
+	to.PerHost = webhook.Pool
+	m.notices = fetch.New(to)
+	m.webhooks = webhook.New(webhook.Config{DB: d, Fetch: m.notices, Events: m.events, Alerts: alerts{m}, Logger: log, Node: m.node.ID(), Fence: m.node.Fence, Holds: m.node.Holds})
 	m.gate.Attach(hooks{m.webhooks}, reports{m.webhooks})
 	m.node.OnDead("webhooks", m.webhooks.TakeBack)
 	m.messages = messaging.New(messaging.Config{

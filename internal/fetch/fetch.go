@@ -30,6 +30,7 @@ const (
 type Options struct {
 	AllowPrivate bool   // see Policy
 	UserAgent    string // sent unless the request has one; "Opentact" by default
+	PerHost      int    // connections of one host and port, whoever asks; more requests wait for one. Zero: 128
 
 	Resolver Resolver                                                             // nil: the system's
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // nil: a dialer that checks the address again

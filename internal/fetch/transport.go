@@ -19,7 +19,7 @@ const (
 	tlsTimeout     = 10 * time.Second
 	idleTimeout    = 30 * time.Second
 	maxAddresses   = 4        // tried of one name
-	maxPerHost     = 128      // connections of one host; more requests wait for one
+	maxPerHost     = 128      // connections of one host, unless Options.PerHost says otherwise
 	maxIdle        = 1024     // kept open for all hosts
 	maxIdlePerHost = 32       // kept open for one host
 	maxHeaderBytes = 64 << 10 // of an answer
@@ -104,6 +104,9 @@ func (d *dialer) addresses(ctx context.Context, host string) ([]netip.Addr, erro
 }
 
 func newTransport(o Options) *http.Transport {
+	if o.PerHost <= 0 {
+		o.PerHost = maxPerHost
+	}
 	return &http.Transport{
 		Proxy:                  nil, // a proxy would connect where we cannot look
 		DialContext:            newDialer(o).connect,
@@ -113,7 +116,7 @@ func newTransport(o Options) *http.Transport {
 		DisableCompression:     true, // a small body cannot grow
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    maxIdlePerHost,
-		MaxConnsPerHost:        maxPerHost,
+		MaxConnsPerHost:        o.PerHost,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 	}

@@ -68,14 +68,14 @@ func (l *lane) room(total int) int {
 	quick := l.pace > 0 && l.pace < quickAnswer
 	width := laneWidth
 	switch {
-	case l.fails >= breakAfter, total > pool/2 && !quick:
+	case l.fails >= breakAfter, total > Pool/2 && !quick:
 		width = narrowWidth
 	case quick:
 		width = laneAhead
 	case l.host():
 		width = hostWidth
 	}
-	return min(width-l.running, pool-total)
+	return min(width-l.running, Pool-total)
 }
 
 // note counts an attempt.
@@ -116,7 +116,7 @@ type dispatcher struct {
 }
 
 func newDispatcher(s *Service) *dispatcher {
-	return &dispatcher{s: s, lanes: map[string]*lane{}, hand: map[string]int{}, results: make(chan result, pool), saved: make(chan []result, 1)}
+	return &dispatcher{s: s, lanes: map[string]*lane{}, hand: map[string]int{}, results: make(chan result, Pool), saved: make(chan []result, 1)}
 }
 
 // run claims and sends until ctx ends, then waits for the workers.

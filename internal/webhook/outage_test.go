@@ -181,36 +181,37 @@ func TestOneObjectsEventsStartInOrderAndAFailingOneHoldsNothingBack(t *testing.T
 	})
 }
 
-// TestEndpointsThatHangDelayNoOther: fifty of them, while two hundred events of a healthy account arrive within 100 ms each.
+// TestEndpointsThatHangDelayNoOther: fifty of them and a healthy one behind one host and port, while two hundred events of the healthy account arrive within
+// 100 ms each.
 func TestEndpointsThatHangDelayNoOther(t *testing.T) {
 	d := dbtest.SQLite(t)
-	f := fetch.New(fetch.Options{AllowPrivate: true})
+	f := fetch.New(fetch.Options{AllowPrivate: true, PerHost: webhook.Pool})
 	h := open(t, d, func(cfg *webhook.Config) { cfg.Fetch, cfg.Now = f, nil })
 	release := make(chan struct{})
 	var hanging sync.Map
 	var once sync.Once
 	freed := func() { once.Do(func() { close(release) }) }
 	t.Cleanup(f.Close)
+	arrived := make(chan string, 1000)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.URL.Path == "/healthy" {
+			arrived <- r.Header.Get("Webhook-Id")
+			return
+		}
+		hanging.Store(r.URL.Path, true)
+		<-release
+	}))
+	t.Cleanup(func() { freed(); server.Close() })
 	var bad []string
 	for i := range 50 {
-		hung := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-			hanging.Store(i, true)
-			<-release
-		}))
-		t.Cleanup(func() { freed(); hung.Close() })
 		bad = append(bad, ident.New())
 		h.account = bad[i]
-		h.endpoint(hung.URL, "")
+		h.endpoint(fmt.Sprintf("%s/hangs/%d", server.URL, i), "")
 	}
-	arrived := make(chan string, 1000)
-	healthy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		arrived <- r.Header.Get("Webhook-Id")
-	}))
-	t.Cleanup(healthy.Close)
 	good := ident.New()
 	h.account = good
-	h.endpoint(healthy.URL, "")
+	h.endpoint(server.URL+"/healthy", "")
 	h.run()
 	p99 := func() time.Duration {
 		h.account = good

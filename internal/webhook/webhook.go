@@ -16,12 +16,14 @@ import (
 	"github.com/opentact/opentact/internal/ident"
 )
 
+// Pool is how many requests run at once on a node. The client must not let fewer to one host: an endpoint that hangs would hold back others behind it.
+const Pool = 1024
+
 // Limits of the package, in one place.
 const (
-	pool        = 1024 // requests at once on this node
-	laneWidth   = 20   // requests at once of one endpoint, on all nodes together; of one host of an account, on each node
-	laneAhead   = 100  // claimed at once for a lane that answers quickly
-	narrowWidth = 4    // requests at once of a lane that is slow or fails, when half of the pool is in use
+	laneWidth   = 20  // requests at once of one endpoint, on all nodes together; of one host of an account, on each node
+	laneAhead   = 100 // claimed at once for a lane that answers quickly
+	narrowWidth = 4   // requests at once of a lane that is slow or fails, when half of the pool is in use
 	quickAnswer = 200 * time.Millisecond
 
 	pollEvery   = time.Second // unless Config.PollEvery says otherwise
@@ -82,10 +84,10 @@ type Resolver = fetch.Resolver
 // Config is what a Service needs.
 type Config struct {
 	DB       *db.DB
-	Fetch    *fetch.Client
-	Events   *event.Log // nil: no signed endpoints are served
-	Alerts   Alerts     // nil: nobody is told
-	Resolver Resolver   // of URLs that customers give; nil: the system's
+	Fetch    *fetch.Client // see Pool
+	Events   *event.Log    // nil: no signed endpoints are served
+	Alerts   Alerts        // nil: nobody is told
+	Resolver Resolver      // of URLs that customers give; nil: the system's
 	Logger   *slog.Logger
 	Now      func() time.Time // nil: time.Now
 	Node     string           // this run of this node
