@@ -51,7 +51,7 @@ const (
 type Config struct {
 	URL    string // sqlite:<path> or postgres://…
 	Logger *slog.Logger
-	Fault  func(Stage) error // nil but in tests: asked at each stage of a transaction, its error is a database that fails there
+	Fault  func(Stage) error // nil but in tests: asked at each stage, its error is a database that fails there
 }
 
 // Querier is what both a transaction and the read pool offer; queries use $1, $2, ….
@@ -242,6 +242,9 @@ func (r reader) Query(ctx context.Context, query string, args ...any) (rows *sql
 	if in, ok := r.d.part(ctx); ok {
 		rows, err = in.tx.Query(ctx, query, args...)
 		return rows, storageFault(err)
+	}
+	if err := r.d.trouble(Reading); err != nil {
+		return nil, storageFault(err)
 	}
 	text, p := r.prepared(ctx, query)
 	args = arrange(p.order, args)

@@ -100,7 +100,7 @@ func IsUnique(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
 }
 
-// Stage is a moment of a transaction at which a test can let the database fail.
+// Stage is a moment of a transaction, or of a query outside of one, at which a test can let the database fail.
 type Stage string
 
 // The stages.
@@ -109,6 +109,7 @@ const (
 	Statement Stage = "statement" // before each statement of a function, but those for one row
 	Commit    Stage = "commit"    // before it: nothing is kept
 	Committed Stage = "committed" // after it: kept, but the answer is lost
+	Reading   Stage = "reading"   // before each query outside of a transaction, but those for one row
 )
 
 // trouble asks the test whether the database fails now.
