@@ -111,7 +111,7 @@ func (r *record) checkJobs() {
 			r.w.problem("job %s changed the ledger %d times, outcome %d", t.key, posts, t.outcome)
 		case !t.posts && len(t.done) == 0 && t.outcome == accepted:
 			r.w.problem("job %s was never done", t.key)
-		case len(t.done) > 1 && r.w.deaths == 0 && !r.w.disk.failed():
+		case len(t.done) > 1 && r.w.quiet():
 			r.w.problem("job %s was done %d times", t.key, len(t.done))
 		}
 		for _, later := range r.w.books.tasks {

@@ -78,10 +78,16 @@ func (r *record) loadNotices(ctx context.Context) ([]*notice, error) {
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	return out, r.loadAttempts(ctx, byID)
+	return out, r.loadAttempts(ctx, func(id string, a attempt) {
+		if n := byID[id]; n != nil {
+			n.attempts = append(n.attempts, a)
+			n.end = a.started.Add(a.took)
+		}
+	})
 }
 
-func (r *record) loadAttempts(ctx context.Context, notices map[string]*notice) error {
+// loadAttempts gives the attempts of all deliveries, those of one in their order.
+func (r *record) loadAttempts(ctx context.Context, add func(delivery string, a attempt)) error {
 	rows, err := r.l.d.Read().Query(ctx, "SELECT delivery, n, started_on, COALESCE(duration_ms, 0), COALESCE(status, 0), COALESCE(error, ''), duration_ms IS NOT NULL FROM webhook_attempt ORDER BY delivery, n")
 	if err != nil {
 		return err
@@ -96,10 +102,7 @@ func (r *record) loadAttempts(ctx context.Context, notices map[string]*notice) e
 			return err
 		}
 		a.started, a.took = started.Time, time.Duration(ms)*time.Millisecond
-		if n := notices[id]; n != nil {
-			n.attempts = append(n.attempts, a)
-			n.end = a.started.Add(a.took)
-		}
+		add(id, a)
 	}
 	return rows.Err()
 }
@@ -111,7 +114,7 @@ func (r *record) checkNotifications() {
 		r.w.problem("notifications: %v", err)
 		return
 	}
-	got := r.w.customer.requests()
+	got := r.w.customer.requests(false)
 	want, have := r.triggers(), map[string]int{}
 	seen := map[string]bool{}
 	threads := map[string][]*notice{}
@@ -190,10 +193,15 @@ func (n *notice) name() string {
 
 func good(status int) bool { return status >= 200 && status < 300 }
 
+// quiet tells a world in which nothing kept the process from writing what it knew.
+func (w *world) quiet() bool {
+	return w.deaths == 0 && !w.disk.failed() && !w.declared.Load() && w.mood.doubt == 0
+}
+
 // checkNotice: it ended with an answer that the customer gave, or after as many failures as the schedule has.
 func (r *record) checkNotice(n *notice) {
 	w, failures := r.w, 0
-	quiet := w.deaths == 0 && !w.disk.failed() && len(w.idle) == 0
+	quiet := w.quiet() && len(w.idle) == 0
 	for i, a := range n.attempts {
 		if a.n != i+1 {
 			w.problem("%s: attempt %d is the number %d", n.name(), i+1, a.n)

@@ -50,6 +50,7 @@ func (w *world) check(l *life) {
 	r.checkHistories()
 	r.checkJobs()
 	r.checkNotifications()
+	r.checkDeliveries()
 }
 
 func (r *record) loadEvents(ctx context.Context) error {
@@ -228,7 +229,7 @@ func (r *record) checkThreads() {
 
 // checkTakes: a carrier gets a message again only when the platform could not know, or could not write, that it was taken.
 func (r *record) checkTakes() {
-	if r.w.deaths > 0 || r.w.disk.failed() {
+	if !r.w.quiet() {
 		return
 	}
 	answered := map[string]bool{}

@@ -171,6 +171,8 @@ func (b *books) send(s *sent, i int) {
 		w.chargeAgain(s.id)
 	case w.flaw == losesMessages && s.outcome == accepted:
 		w.lose(s.id)
+	case (w.flaw == losesDeliveries || w.flaw == repeatsDelivery) && s.outcome == accepted:
+		w.tamper(s.id)
 	}
 	if s.outcome != accepted || !w.chance(0.1, "cancel", i) {
 		return

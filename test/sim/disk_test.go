@@ -54,7 +54,7 @@ func (k *disk) fault(l *life, s db.Stage) error {
 		k.nth++
 		pass = w.pick(5, "statements that pass", ms)
 	}
-	if s == db.Begin && w.outage(at) || w.chance(w.mood.disk, "disk "+string(s), ms) && k.nth >= pass {
+	if (s == db.Begin || s == db.Reading) && w.outage(at) || w.chance(w.mood.disk, "disk "+string(s), ms) && k.nth >= pass {
 		k.hits++
 		w.trace.add("disk: %s fails", s)
 		return errDisk

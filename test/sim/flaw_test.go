@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/db"
@@ -25,6 +26,8 @@ const (
 	repeatsJobs     flaw = "a job commits its work without its end"
 	skipsEvents     flaw = "a customer is shown a log with a hole"
 	losesMessages   flaw = "an accepted message is gone"
+	losesDeliveries flaw = "the endpoint's deliveries about a message are dropped"
+	repeatsDelivery flaw = "a delivery is sent again after its answer"
 )
 
 // forgetful acknowledges receipts that are not kept.
@@ -37,6 +40,25 @@ func (w *world) lose(id string) {
 	w.call(func(ctx context.Context, l *life) error {
 		return l.d.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
 			_, err := tx.Exec(ctx, "DELETE FROM sms WHERE uuid = $1", id)
+			return err
+		})
+	})
+}
+
+// tamper drops the deliveries about a message that the endpoint is to get, or sends those again that arrived.
+func (w *world) tamper(id string) {
+	time.Sleep(2 * time.Second)
+	w.call(func(ctx context.Context, l *life) error {
+		return l.d.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+			which := "(SELECT uuid FROM webhook_delivery WHERE ord LIKE '%' || $1 AND state = 'success' AND owner IS NULL)"
+			if w.flaw == repeatsDelivery {
+				_, err := tx.Exec(ctx, "UPDATE webhook_delivery SET state = 'pending', due_on = created_on WHERE uuid IN "+which, id)
+				return err
+			}
+			if _, err := tx.Exec(ctx, "DELETE FROM webhook_attempt WHERE delivery IN "+which, id); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, "DELETE FROM webhook_delivery WHERE uuid IN "+which, id)
 			return err
 		})
 	})
@@ -78,6 +100,7 @@ func TestBrokenComponentsAreFound(t *testing.T) {
 		losesReceipts: "acknowledged and lost", losesAnswers: "handed over again after its answer", doublesCharges: "is charged [",
 		losesCallbacks: "notifications sms_sent for", doublesCallback: "two notifications sms_sent", repeatsJobs: "changed the ledger 2 times",
 		skipsEvents: "the customer with a cursor", losesMessages: "0 messages and 0 requests",
+		losesDeliveries: "has no delivery", repeatsDelivery: "was delivered again after its answer",
 	} {
 		t.Run(string(f), func(t *testing.T) {
 			var all []string

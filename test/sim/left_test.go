@@ -15,6 +15,9 @@ var due = []struct{ what, query string }{
 	{"messages without end", "SELECT count(*), min(CASE WHEN due_on > $1 THEN due_on END) FROM sms WHERE state IN ('created', 'sending')"},
 	{"early receipts", "SELECT count(*), min(CASE WHEN expires_on > $1 THEN expires_on END) FROM sms_receipt WHERE NOT unknown"},
 	{"jobs", "SELECT count(*), min(CASE WHEN COALESCE(lease_until, run_at) > $1 THEN COALESCE(lease_until, run_at) END) FROM job"},
+	{"events without deliveries", "SELECT h.seq - f.seq, NULL FROM event_head AS h, webhook_fanout AS f"},
+	{"endpoints that take nothing", `SELECT count(*), min(CASE WHEN probe_on > $1 THEN probe_on END) FROM webhook_endpoint
+		WHERE fails >= 5 AND EXISTS (SELECT 1 FROM webhook_delivery WHERE state = 'pending' AND endpoint IS NOT NULL)`},
 	{"notifications", "SELECT count(*), min(CASE WHEN due_on > $1 THEN due_on END) FROM webhook_delivery WHERE state = 'pending'"},
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/opentact/opentact/internal/account"
 	"github.com/opentact/opentact/internal/billing"
@@ -52,24 +53,31 @@ func (c callbacks) Notify(ctx context.Context, tx *db.Tx, n messaging.Callback) 
 	})
 }
 
+// alive is what the cluster tells of this run of the node; the zero value lives.
+type alive struct {
+	fence func(context.Context, *db.Tx) error
+	holds func() bool
+}
+
 // build wires the services of a run of the node.
-func build(d *db.DB, node string, client *fetch.Client, log *slog.Logger, f flaw) (*services, error) {
+func build(d *db.DB, node string, client *fetch.Client, log *slog.Logger, f flaw, a alive) (*services, error) {
 	s := &services{d: d}
 	s.log = event.NewLog(event.Config{DB: d, Logger: log})
-	s.jobs = jobs.NewRunner(jobs.Config{DB: d, Node: node, Logger: log})
+	s.jobs = jobs.NewRunner(jobs.Config{DB: d, Node: node, Logger: log, Fence: a.fence, Holds: a.holds})
 	var err error
 	if s.acc, err = account.New(account.Config{DB: d, Logger: log, Domain: "sip.example.org", Sandbox: true}); err != nil {
 		return nil, err
 	}
 	s.billing = billing.New(billing.Config{DB: d, Events: s.log, Jobs: s.jobs, Accounts: s.acc, OpeningCredit: 1000 * money.Unit, Logger: log})
 	s.numbers = number.New(number.Config{DB: d, Events: s.log, Jobs: s.jobs, Billing: s.billing, Accounts: s.acc})
-	s.hooks = webhook.New(webhook.Config{DB: d, Fetch: client, Events: s.log, Resolver: resolver{}, Logger: log, Node: node})
+	s.hooks = webhook.New(webhook.Config{DB: d, Fetch: client, Events: s.log, Resolver: resolver{}, Logger: log, Node: node, Fence: a.fence, Holds: a.holds})
 	var notify messaging.Callbacks = callbacks{s.hooks}
 	if f == losesCallbacks || f == doublesCallback {
 		notify = tampered{notify, f}
 	}
 	s.sms = messaging.New(messaging.Config{
 		DB: d, Events: s.log, Jobs: s.jobs, Accounts: s.acc, Billing: s.billing, Numbers: s.numbers, Callbacks: notify, Logger: log, Node: node, Sandbox: true,
+		Fence: a.fence, Holds: a.holds,
 	})
 	s.numbers.Bind(views{s.sms}, s.sms)
 	s.acc.Attach(account.Parts{Balances: s.billing, Credit: s.billing, Profiles: s.sms})
@@ -90,6 +98,7 @@ type life struct {
 	parts  sync.WaitGroup // its parts
 	calls  sync.WaitGroup // clients in it
 	dead   atomic.Bool    // killed: nothing it does has an effect any more
+	lost   atomic.Bool    // declared dead by others: it may write no end of what it had in hand
 	gone   chan struct{}  // closed with it
 	failed chan error     // one for each part
 
@@ -119,7 +128,7 @@ func (w *world) begin(n int) (*life, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.services, err = build(d, nodeOf(n), l.client, slog.New(traceHandler{&w.trace}), w.flaw); err != nil {
+	if l.services, err = build(d, nodeOf(n), l.client, slog.New(traceHandler{&w.trace}), w.flaw, alive{l.fence, l.holds}); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	l.sms.Attach(w.links(l)...)
@@ -134,6 +143,22 @@ func (w *world) begin(n int) (*life, error) {
 
 // nodeOf names a run of the node.
 func nodeOf(n int) string { return fmt.Sprintf("run-%d", n) }
+
+// errLost is what the fence says of a run that was declared dead.
+var errLost = errors.New("this run of the node was declared dead")
+
+func (l *life) fence(context.Context, *db.Tx) error {
+	if l.lost.Load() {
+		return errLost
+	}
+	return nil
+}
+
+// holds tells whether the run dares to send; some instants are in doubt.
+func (l *life) holds() bool {
+	w := l.w
+	return !l.lost.Load() && (w.healed.Load() || !w.chance(w.mood.doubt, "holds", int(time.Since(w.start).Milliseconds())))
+}
 
 // inherit makes due what the runs before this one had in hand, as a node does for those of its name that are dead.
 func (l *life) inherit() error {

@@ -13,6 +13,7 @@ import (
 	"github.com/opentact/opentact/internal/fetch"
 	"github.com/opentact/opentact/internal/messaging"
 	"github.com/opentact/opentact/internal/number"
+	"github.com/opentact/opentact/internal/webhook"
 )
 
 // stock is what every world begins with: a migrated database with one account and its numbers.
@@ -46,7 +47,7 @@ func makeStock(t testing.TB, dir string) *stock {
 }
 
 func (s *stock) fill(ctx context.Context, d *db.DB) error {
-	n, err := build(d, "stock", fetch.New(fetch.Options{}), nil, sound)
+	n, err := build(d, "stock", fetch.New(fetch.Options{}), nil, sound, alive{})
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,8 @@ func (s *stock) fill(ctx context.Context, d *db.DB) error {
 		}
 		s.Senders = append(s.Senders, f.Number)
 	}
-	return nil
+	_, err = n.hooks.CreateEndpoint(ctx, webhook.NewEndpoint{Account: s.Account, URL: eventsURL, Types: []string{"*"}, Secret: secret})
+	return err
 }
 
 // stockFile names the stock's facts beside its database.

@@ -28,6 +28,7 @@ type world struct {
 	customer *customer
 	books    *books
 	healed   atomic.Bool    // nothing fails any more
+	declared atomic.Bool    // a process was declared dead
 	over     chan struct{}  // closed at the end
 	guests   sync.WaitGroup // what is outside of the process: carriers, customers' servers
 	clients  sync.WaitGroup
@@ -128,6 +129,9 @@ func (w *world) plan() []step {
 	for i := range w.mood.restarts {
 		out = append(out, step{w.between(time.Second, w.busy, "restart", i), "restart"})
 	}
+	for i := range w.mood.declared {
+		out = append(out, step{w.between(time.Second, w.busy, "declaration", i), "declared dead"})
+	}
 	for i := range out { // few enough
 		for k := i; k > 0 && out[k].at < out[k-1].at; k-- {
 			out[k], out[k-1] = out[k-1], out[k]
@@ -151,6 +155,10 @@ func (w *world) supervise() *life {
 			w.disk.killAt(db.Committed)
 		case "restart":
 			l = w.relaunch(l)
+		case "declared dead": // it notices a while later, as a node does that was frozen
+			l.lost.Store(true)
+			w.declared.Store(true)
+			l = w.relaunch(w.keep(l, time.Now().Add(w.between(0, 2*time.Second, "time to notice", l.n))))
 		}
 	}
 	return w.keep(l, w.start.Add(w.busy))
