@@ -32,6 +32,7 @@ func measurements() []measurement {
 		{"deaf", (*bench).deaf},
 		{"idle", (*bench).idle},
 		{"log", (*bench).eventLog},
+		{"webhooks", (*bench).webhooks},
 	}
 }
 
@@ -48,7 +49,7 @@ func main() {
 // run measures what the flags choose. A missed target is no error: the table shows it.
 func run(ctx context.Context) (err error) {
 	b := &bench{ctx: ctx, t: &table{out: os.Stdout}}
-	only := flag.String("only", "", "comma list of measurements: start, calls, latency, playback, bridge, messages, rest, events, deaf, idle, log")
+	only := flag.String("only", "", "comma list of measurements: start, calls, latency, playback, bridge, messages, rest, events, deaf, idle, log, webhooks")
 	short := flag.Bool("short", false, "5 s per rate instead of -duration")
 	flag.StringVar(&b.binary, "server", "bin/opentact", "the program to measure")
 	flag.StringVar(&b.sipp, "sipp", "test/sipp", "directory of the scenarios for SIPp")

@@ -1,5 +1,6 @@
-// Package sim plays the platform's durable work through in virtual time: messages, receipts, the event log, jobs, notifications and signed deliveries, with the real services on a
-// real SQLite database, between a carrier, a customer and a disk that fail as a seed says. Now and then the process does not dare to send, or is declared dead.
+// Package sim plays the platform's durable work through in virtual time: messages, receipts, the event log, jobs, notifications and signed deliveries, with the
+// real services on a real SQLite database, between a carrier, a customer and a disk that fail as a seed says. Now and then the process does not dare to send,
+// or is declared dead.
 //
 // One seed is one world (world_test.go) within a testing/synctest bubble: its process lives, is killed at any moment and comes back on the same file
 // (life_test.go). Every decision is a function of the seed and of what it is about, never of the order in which goroutines run (dice_test.go). What the carrier
