@@ -18,6 +18,14 @@ func (a *App) measure() {
 	gauge("message", "received", "Inbound messages", func() float64 { return float64(sms.Received.Load()) })
 	gauge("message", "dropped", "Inbound messages of numbers without a subscription", func() float64 { return float64(sms.Dropped.Load()) })
 	gauge("receipt", "unknown", "Receipts that matched no message", func() float64 { return float64(sms.Unknown.Load()) })
+	hooks := m.webhooks.Counters()
+	gauge("webhook_delivery", "success", "Webhook deliveries that arrived", func() float64 { return float64(hooks.Success.Load()) })
+	gauge("webhook_delivery", "again", "Attempts of webhooks that failed and are followed by another", func() float64 { return float64(hooks.Again.Load()) })
+	gauge("webhook_delivery", "failed", "Webhook deliveries that were given up", func() float64 { return float64(hooks.Failed.Load()) })
+	gauge("webhook_delivery", "unsent", "Attempts of webhooks that this node did not dare to make", func() float64 { return float64(hooks.Unsent.Load()) })
+	gauge("webhook_delivery", "running", "Webhook deliveries in hand on this node", func() float64 { return float64(hooks.Running.Load()) })
+	gauge("webhook_delivery", "waiting", "Webhook deliveries of all nodes with a try to come", func() float64 { return float64(hooks.Waiting.Load()) })
+	gauge("webhook_endpoint", "open", "Endpoints that take nothing and get one request at a time", func() float64 { return float64(hooks.Open.Load()) })
 	for unit, read := range map[string]func(sip.Counters) uint64{
 		"received": func(n sip.Counters) uint64 { return n.Received }, "refused": func(n sip.Counters) uint64 { return n.Refused },
 		"garbage": func(n sip.Counters) uint64 { return n.Garbage }, "shed": func(n sip.Counters) uint64 { return n.Shed },

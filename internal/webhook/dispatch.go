@@ -111,6 +111,7 @@ type dispatcher struct {
 	results chan result    // holds all that can be in hand: workers never wait for it
 	saved   chan []result
 	poll    time.Time
+	counted time.Time
 	astray  atomic.Int64 // until this time, in microseconds, deliveries may bear this node's name that it has not in hand
 	work    sync.WaitGroup
 }
@@ -176,6 +177,7 @@ func (d *dispatcher) lane(key string) *lane {
 // survey asks which lanes have something due, and forgets lanes that have nothing.
 func (d *dispatcher) survey(ctx context.Context) {
 	d.recover(ctx)
+	d.count(ctx)
 	began := time.Now()
 	due, err := dueLanes(ctx, d.s.db.Read())
 	if err != nil {
@@ -261,6 +263,7 @@ func (d *dispatcher) start(ctx context.Context, it *delivery) {
 	l := d.lane(it.lane)
 	l.running++
 	d.total++
+	d.s.counters.Running.Store(int64(d.total))
 	d.hand[it.id]++
 	it.gap = l.gap(it.started)
 	d.work.Go(func() {
@@ -336,7 +339,9 @@ func (d *dispatcher) write(ctx context.Context, batch []result) {
 	})
 	if err != nil {
 		d.doubt()
+		return
 	}
+	d.s.counters.Unsent.Add(int64(len(unsent)))
 }
 
 // persist runs a transaction, and again while the database is away, until ctx ends. An error means that nothing was written, or that nobody knows.
@@ -383,6 +388,7 @@ func (d *dispatcher) recover(ctx context.Context) {
 // settle counts saved results and lets their lanes go on.
 func (d *dispatcher) settle(list []result) {
 	now := d.s.now()
+	defer func() { d.s.counters.Running.Store(int64(d.total)) }()
 	for _, r := range list {
 		l := d.lane(r.d.lane)
 		l.running--

@@ -8,6 +8,7 @@
 // order that the endpoint's health (health.go) asks for, with an attempt row each that is on disk before the request (queue_store.go). deliver.go sends by
 // internal/fetch what body.go gives, signed (sign.go). settle.go writes what came back, many results at once: the end of the delivery, or its next try by its
 // schedule (schedule.go). history.go lists and replays, trial.go sends a sample, debug.go tells why a signature does not verify; *_http.go are the REST side.
+// slots.go bounds the requests at once, sample.go holds the made-up events, counters.go what operators see.
 //
 // Deliveries of one order start one after the other; a failing one holds the next back only as long as its schedule says. After an outage of an endpoint
 // everything that waited goes at once, in the order of the log. The bytes of an event are read from the log, and copied only when the log is about to forget

@@ -114,6 +114,10 @@ func TestALoneDeliveryFollowsTheScheduleExactly(t *testing.T) {
 			h.c.move(2 * time.Millisecond)
 		}
 		h.delivery(id, "failed", 10)
+		h.until("the counts", func() bool {
+			c := h.s.Counters()
+			return c.Success.Load() == 0 && c.Again.Load() == 9 && c.Failed.Load() == 1 && c.Running.Load() == 0
+		})
 	})
 }
 

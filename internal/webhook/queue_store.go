@@ -367,3 +367,13 @@ func dueLanes(ctx context.Context, q db.Querier) (map[string]time.Time, error) {
 	}
 	return out, err
 }
+
+// backlog counts the deliveries with a try to come and the endpoints that take nothing.
+func backlog(ctx context.Context, q db.Querier) (waiting, open int64, err error) {
+	err = q.QueryRow(ctx, `SELECT (SELECT count(*) FROM webhook_delivery WHERE due_on IS NOT NULL), (SELECT count(*) FROM webhook_endpoint WHERE is_active AND fails >= $1)`,
+		int64(breakAfter)).Scan(&waiting, &open)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count deliveries: %w", err)
+	}
+	return waiting, open, nil
+}

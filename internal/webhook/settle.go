@@ -22,6 +22,7 @@ func (s *Service) finish(ctx context.Context, tx *db.Tx, list []result) error {
 		return err
 	}
 	var good []result
+	var t tally
 	ends := map[string][]result{}
 	for _, r := range list {
 		if r.d.endpoint != nil {
@@ -29,9 +30,15 @@ func (s *Service) finish(ctx context.Context, tx *db.Tx, list []result) error {
 		}
 		if r.o.good() {
 			good = append(good, r)
+			t.success++
 			continue
 		}
 		n := next(r, now)
+		if n.due.IsZero() {
+			t.failed++
+		} else {
+			t.again++
+		}
 		if err := s.saveFailure(ctx, tx, r.d, n, now); err != nil {
 			return err
 		}
@@ -47,7 +54,10 @@ func (s *Service) finish(ctx context.Context, tx *db.Tx, list []result) error {
 			return err
 		}
 	}
-	tx.After(func() { s.report(list) })
+	tx.After(func() {
+		s.counters.add(t)
+		s.report(list)
+	})
 	return nil
 }
 

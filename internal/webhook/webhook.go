@@ -115,6 +115,7 @@ type Service struct {
 	news     chan struct{} // holds one; the fan-out polls anyway
 	bodies   bodies
 	slots    slots
+	counters Counters
 
 	pollEvery time.Duration
 
