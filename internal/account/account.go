@@ -239,6 +239,16 @@ func (s *Service) SetDefaultProfile(ctx context.Context, tx *db.Tx, account, pro
 	return setDefaultProfile(ctx, tx, account, profile, s.now())
 }
 
+// DefaultProfile gives the account's default messaging profile, empty when it has none.
+func (s *Service) DefaultProfile(ctx context.Context, q db.Querier, account string) (string, error) {
+	return defaultProfile(ctx, q, account, "")
+}
+
+// HoldDefaultProfile is DefaultProfile, which stays what it is until the transaction ends.
+func (s *Service) HoldDefaultProfile(ctx context.Context, tx *db.Tx, account string) (string, error) {
+	return defaultProfile(ctx, tx, account, tx.ForUpdate())
+}
+
 // Paid lifts a new account to Level1 after its first payment; other levels stay.
 func (s *Service) Paid(ctx context.Context, tx *db.Tx, account string) error {
 	s.changed(tx)

@@ -82,6 +82,16 @@ func setDefaultProfile(ctx context.Context, tx *db.Tx, account, profile string, 
 	return err
 }
 
+// defaultProfile reads the uuid of the default messaging profile; suffix may lock the account's row.
+func defaultProfile(ctx context.Context, q db.Querier, account, suffix string) (string, error) {
+	var id db.Text
+	err := q.QueryRow(ctx, `SELECT profile_default FROM account WHERE id = $1`+suffix, account).Scan(&id)
+	if err != nil {
+		return "", missing("Account", err)
+	}
+	return string(id), nil
+}
+
 func raiseLevel(ctx context.Context, tx *db.Tx, account string, now time.Time) error {
 	_, err := tx.Exec(ctx, `UPDATE account SET level = 'Level1', modified_on = $2 WHERE id = $1 AND level = 'Level0'`, account, db.At(now))
 	return err

@@ -40,13 +40,18 @@ type optOutView struct {
 
 func (s *Service) viewOptOut(ctx context.Context, q db.Querier, o OptOut) (optOutView, error) {
 	v := optOutView{
-		UUID: o.ID, Phone: e164.Number(o.Phone), Active: o.Active, Source: o.Source, Keyword: text(o.Keyword), SMS: text(o.SMS), Reason: text(o.Reason),
+		UUID: o.ID, Phone: e164.Number(o.Phone), Profile: json.RawMessage("null"), Active: o.Active, Source: o.Source, Keyword: text(o.Keyword), SMS: text(o.SMS), Reason: text(o.Reason),
 		Created: httpapi.TimeOf(o.Created), Ended: httpapi.TimeOrNil(o.Ended),
 	}
-	var err error
-	v.Profile, err = s.ProfileView(ctx, q, o.Account, o.Profile)
-	if fault.Is(err, fault.NotFound) {
-		v.Profile, err = json.RawMessage("null"), nil // removed since
+	if o.Profile == "" {
+		return v, nil
+	}
+	p, err := s.profile(ctx, q, o.Account, o.Profile)
+	switch {
+	case err == nil:
+		v.Profile = profileScalars(&p)
+	case fault.Is(err, fault.NotFound): // removed since
+		err = nil
 	}
 	return v, err
 }

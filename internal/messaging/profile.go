@@ -68,7 +68,7 @@ func (p *Profile) urls() []string {
 // OnAccount gives a new account its default profile and, while the sandbox is on, its ready-made campaign; it is an account.Hook.
 func (s *Service) OnAccount(ctx context.Context, tx *db.Tx, acc string, _ account.Level) error {
 	p := NewProfile(acc, DefaultName)
-	p.ID, p.Default, p.Created = ident.New(), true, s.now()
+	p.ID, p.Created = ident.New(), s.now()
 	p.Modified = p.Created
 	if err := insertProfile(ctx, tx, p); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (s *Service) CreateProfile(ctx context.Context, p Profile) (Profile, error)
 func (s *Service) ModifyProfile(ctx context.Context, acc, id, user string, change func(*Profile)) (Profile, error) {
 	var p Profile
 	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		if p, err = loadProfile(ctx, tx, acc, id); err != nil {
+		if p, err = s.profile(ctx, tx, acc, id); err != nil {
 			return err
 		}
 		change(&p)
@@ -111,23 +111,31 @@ func (s *Service) RemoveProfile(ctx context.Context, acc, id string) (Profile, e
 	if err != nil {
 		return p, err
 	}
-	if p.Default {
-		return p, fault.Busy("Messaging profile")
-	}
-	fallback, err := defaultProfile(ctx, s.db.Read(), acc)
+	fallback, err := s.accounts.DefaultProfile(ctx, s.db.Read(), acc)
 	if err != nil {
 		return p, err
 	}
-	if err := s.moveLeases(ctx, acc, id, fallback); err != nil {
-		return p, err
+	if fallback == id {
+		return p, fault.Busy("Messaging profile")
+	}
+	if fallback != "" { // without one a profile with numbers stays
+		if err := s.moveLeases(ctx, acc, id, fallback); err != nil {
+			return p, err
+		}
 	}
 	err = s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+		switch std, err := s.accounts.HoldDefaultProfile(ctx, tx, acc); {
+		case err != nil:
+			return err
+		case std == id:
+			return fault.Busy("Messaging profile")
+		}
 		left, err := s.numbers.ByProfile(ctx, tx, acc, id)
 		if err != nil {
 			return err
 		}
 		if len(left) > 0 {
-			return fault.Newf(fault.Conflict, "numbers are being moved to this profile")
+			return fault.Busy("Messaging profile")
 		}
 		return deleteProfile(ctx, tx, id)
 	})
@@ -137,17 +145,41 @@ func (s *Service) RemoveProfile(ctx context.Context, acc, id string) (Profile, e
 
 // Profile gives a profile of the account, or a 404.
 func (s *Service) Profile(ctx context.Context, acc, id string) (Profile, error) {
-	return loadProfile(ctx, s.db.Read(), acc, id)
+	return s.profile(ctx, s.db.Read(), acc, id)
+}
+
+// profile loads a profile and tells whether it is the account's default one: the account knows.
+func (s *Service) profile(ctx context.Context, q db.Querier, acc, id string) (Profile, error) {
+	p, err := loadProfile(ctx, q, acc, id)
+	if err != nil {
+		return p, err
+	}
+	std, err := s.accounts.DefaultProfile(ctx, q, acc)
+	p.Default = p.ID == std
+	return p, err
+}
+
+// allProfiles is profile for all that an account has.
+func (s *Service) allProfiles(ctx context.Context, q db.Querier, acc string) ([]Profile, error) {
+	list, err := listProfiles(ctx, q, acc)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	std, err := s.accounts.DefaultProfile(ctx, q, acc)
+	for i := range list {
+		list[i].Default = list[i].ID == std
+	}
+	return list, err
 }
 
 // Profiles lists the account's profiles, oldest first.
 func (s *Service) Profiles(ctx context.Context, acc string) ([]Profile, error) {
-	return listProfiles(ctx, s.db.Read(), acc)
+	return s.allProfiles(ctx, s.db.Read(), acc)
 }
 
 // ProfileViews lists the messaging profiles of an account as REST answers nest them, oldest first.
 func (s *Service) ProfileViews(ctx context.Context, q db.Querier, acc string) ([]account.ProfileView, error) {
-	list, err := listProfiles(ctx, q, acc)
+	list, err := s.allProfiles(ctx, q, acc)
 	out := make([]account.ProfileView, 0, len(list))
 	for i := range list {
 		out = append(out, account.ProfileView{ID: list[i].ID, View: profileScalars(&list[i])})
@@ -155,12 +187,12 @@ func (s *Service) ProfileViews(ctx context.Context, q db.Querier, acc string) ([
 	return out, err
 }
 
-// ProfileView shows a profile inside a lease: "null" for an empty id, a 404 for one that is not the account's.
+// ProfileView shows a profile inside a lease and its subscription: "null" for an empty id, a 404 for one that is not the account's.
 func (s *Service) ProfileView(ctx context.Context, q db.Querier, acc, id string) (json.RawMessage, error) {
 	if id == "" {
 		return json.RawMessage("null"), nil
 	}
-	p, err := loadProfile(ctx, q, acc, id)
+	p, err := s.profile(ctx, q, acc, id)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +205,7 @@ func (s *Service) cachedProfile(ctx context.Context, acc, id string) (*Profile, 
 		return nil, nil
 	}
 	p, err := s.profiles.get(acc+id, func() (*Profile, error) {
-		p, err := loadProfile(ctx, s.db.Read(), acc, id)
+		p, err := s.profile(ctx, s.db.Read(), acc, id)
 		if fault.Is(err, fault.NotFound) {
 			return nil, nil
 		}

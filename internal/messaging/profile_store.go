@@ -12,7 +12,7 @@ import (
 	"github.com/opentact/opentact/internal/number"
 )
 
-const profileColumns = `uuid, account, name, is_default, callback_url, callback_url2, callback_secret, number_pool, long_code_weight, tollfree_weight, skip_unhealthy, sticky,
+const profileColumns = `uuid, account, name, callback_url, callback_url2, callback_secret, number_pool, long_code_weight, tollfree_weight, skip_unhealthy, sticky,
 	queue_timeout, opt_out_enable, opt_out_message, opt_in_message, help_message, auto_replies, created_by, modified_by, created_on, modified_on`
 
 func scanProfile(scan func(...any) error) (Profile, error) {
@@ -21,7 +21,7 @@ func scanProfile(scan func(...any) error) (Profile, error) {
 	var seconds int64
 	var replies db.JSON[[]AutoReply]
 	var created, modified db.Time
-	err := scan(&p.ID, &p.Account, &p.Name, &p.Default, &url, &url2, &secret, &p.Pool, &p.LongCodeWeight, &p.TollFreeWeight, &p.SkipUnhealthy, &p.Sticky,
+	err := scan(&p.ID, &p.Account, &p.Name, &url, &url2, &secret, &p.Pool, &p.LongCodeWeight, &p.TollFreeWeight, &p.SkipUnhealthy, &p.Sticky,
 		&seconds, &p.OptOutEnable, &out, &in, &help, &replies, &by, &modBy, &created, &modified)
 	p.CallbackURL, p.CallbackURL2, p.CallbackSecret = string(url), string(url2), string(secret)
 	p.OptOutMessage, p.OptInMessage, p.HelpMessage = string(out), string(in), string(help)
@@ -31,8 +31,8 @@ func scanProfile(scan func(...any) error) (Profile, error) {
 }
 
 func insertProfile(ctx context.Context, tx *db.Tx, p Profile) error {
-	_, err := tx.Exec(ctx, "INSERT INTO messaging_profile ("+profileColumns+") VALUES "+db.Values(1, 22),
-		p.ID, p.Account, p.Name, p.Default, db.Text(p.CallbackURL), db.Text(p.CallbackURL2), db.Text(p.CallbackSecret), p.Pool, p.LongCodeWeight, p.TollFreeWeight, p.SkipUnhealthy, p.Sticky,
+	_, err := tx.Exec(ctx, "INSERT INTO messaging_profile ("+profileColumns+") VALUES "+db.Values(1, 21),
+		p.ID, p.Account, p.Name, db.Text(p.CallbackURL), db.Text(p.CallbackURL2), db.Text(p.CallbackSecret), p.Pool, p.LongCodeWeight, p.TollFreeWeight, p.SkipUnhealthy, p.Sticky,
 		int64(p.QueueTimeout/time.Second), p.OptOutEnable, db.Text(p.OptOutMessage), db.Text(p.OptInMessage), db.Text(p.HelpMessage), db.JSONOf(p.AutoReplies),
 		db.Text(p.CreatedBy), db.Text(p.ModifiedBy), db.At(p.Created), db.At(p.Modified))
 	if err != nil {
@@ -69,15 +69,6 @@ func loadProfile(ctx context.Context, q db.Querier, account, id string) (Profile
 		return Profile{}, fmt.Errorf("messaging profile: %w", err)
 	}
 	return p, nil
-}
-
-// defaultProfile gives the uuid of the account's default profile.
-func defaultProfile(ctx context.Context, q db.Querier, account string) (id string, err error) {
-	err = q.QueryRow(ctx, "SELECT uuid FROM messaging_profile WHERE account = $1 AND is_default", account).Scan(&id)
-	if err != nil {
-		return "", fmt.Errorf("default messaging profile: %w", err)
-	}
-	return id, nil
 }
 
 func listProfiles(ctx context.Context, q db.Querier, account string) ([]Profile, error) {

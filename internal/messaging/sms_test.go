@@ -324,71 +324,6 @@ func TestPoolChoosesByWeightAndStaysWithTheRecipient(t *testing.T) {
 	})
 }
 
-func TestBulkRequestCountsItsItems(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		r := build(t, d, options{})
-		from := r.lease(1, "")[0]
-		r.do("POST", "/rest/sms/optout", map[string]any{"phone": "15005550102"}, 201)
-		m := r.do("POST", "/rest/sms", map[string]any{"from": from, "to": []any{15005550101, "+15005550104", "15005550102", "15005550103"}, "message": "bulk"}, 201)
-		id := m["uuid"].(string)
-		if m["type"] != "smsr" || m["counters"].(map[string]any)["total"] != float64(4) || len(m["to"].([]any)) != 4 {
-			t.Fatalf("%v", m)
-		}
-		e := r.awaitState(id, "success", false)
-		c := e["counters"].(map[string]any)
-		if c["success"] != float64(2) || c["failed"] != float64(2) {
-			t.Fatalf("%v", c)
-		}
-		page := r.do("GET", "/rest/sms/"+id+"/items?state=failed", nil, 200)
-		codes := []string{}
-		for _, item := range page["data"].([]any) {
-			codes = append(codes, item.(map[string]any)["error"].(map[string]any)["code"].(string))
-		}
-		slices.Sort(codes)
-		if !slices.Equal(codes, []string{"carrier_rejected", "opted_out"}) {
-			t.Fatalf("%v", codes)
-		}
-	})
-}
-
-func TestConsentWordsAndAutoReplies(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		r := build(t, d, options{})
-		from := r.lease(1, "")[0]
-		r.do("PATCH", "/rest/profile/messaging/"+r.profile(), map[string]any{"opt_out_message": "bye", "help_message": "help!", "auto_replies": []any{map[string]any{"pattern": "*opening*", "message": "9 to 5"}}}, 200)
-		say := func(text string) {
-			t.Helper()
-			if _, err := r.sms.Simulate(t.Context(), "13125550144", from.Digits(), text); err != nil {
-				t.Fatal(err)
-			}
-		}
-		say("Opening hours?")
-		say("opening")
-		say(" help. ")
-		say("Opt  out!")
-		say("stop")
-		r.do("POST", "/rest/sms", map[string]any{"from": from, "to": "13125550144", "message": "x"}, 403)
-		say("yes")
-		say("yes")
-		list := r.awaitTotal(messaging.Filter{}, 4)
-		var texts []string
-		for _, m := range list {
-			if !m.Automated {
-				t.Errorf("%+v", m)
-			}
-			texts = append(texts, strings.Fields(m.Text)[0])
-		}
-		slices.Reverse(texts)
-		if !slices.Equal(texts, []string{"9", "help!", "bye", "You"}) {
-			t.Errorf("answers %v", texts)
-		}
-		r.do("POST", "/rest/sms", map[string]any{"from": from, "to": "13125550144", "message": "x"}, 200)
-		if _, err := r.sms.Simulate(t.Context(), "13125550144", "12125559999", "hi"); err == nil {
-			t.Error("a number of nobody took a message")
-		}
-	})
-}
-
 func TestSegmentsOfAnInboundMessageAreJoined(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		r := build(t, d, options{quiet: true})
@@ -446,40 +381,6 @@ func TestCancelFreesTheMoney(t *testing.T) {
 		if _, _, reserved, err := r.billing.Balance(t.Context(), d.Read(), r.account); err != nil || reserved != 0 {
 			t.Fatal(reserved, err)
 		}
-	})
-}
-
-func TestProfilesAndTheirNumbers(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, d *db.DB) {
-		r := build(t, d, options{quiet: true})
-		if list := r.do("GET", "/rest/profile/messaging", nil, 200)["payload"].([]any); len(list) != 1 || list[0].(map[string]any)["name"] != messaging.DefaultName {
-			t.Fatalf("%v", list)
-		}
-		r.do("DELETE", "/rest/profile/messaging/"+r.profile(), nil, 409)
-		r.do("POST", "/rest/profile/messaging", map[string]any{"name": ""}, 400)
-		p := r.do("POST", "/rest/profile/messaging", map[string]any{"name": "p", "callback_url": "https://a.example.org/", "callback_secret": "s"}, 201)
-		if _, shown := p["callback_secret"]; shown || p["long_code_weight"] != float64(1) || p["queue_timeout"] != float64(14400) {
-			t.Fatalf("%v", p)
-		}
-		id := p["uuid"].(string)
-		r.lease(1, id)
-		if list := r.do("GET", "/rest/profile/messaging/"+id+"/tnleases", nil, 200)["payload"].([]any); len(list) != 1 {
-			t.Fatalf("%v", list)
-		}
-		q := r.do("PATCH", "/rest/profile/messaging/"+id, map[string]any{"callback_url": nil, "long_code_weight": 9}, 200)
-		if q["callback_url"] != nil || q["long_code_weight"] != float64(9) || q["name"] != "p" || len(q["leases"].([]any)) != 1 {
-			t.Fatalf("%v", q)
-		}
-		r.do("DELETE", "/rest/profile/messaging/"+id, nil, 200)
-		r.do("GET", "/rest/profile/messaging/"+id, nil, 404)
-		if list := r.do("GET", "/rest/profile/messaging/"+r.profile()+"/tnleases", nil, 200)["payload"].([]any); len(list) != 1 {
-			t.Fatalf("its number is lost: %v", list)
-		}
-		c := r.do("GET", "/rest/tcr/campaign/"+messaging.ReadyCampaign, nil, 200)
-		if c["is_active"] != true || c["usecase"] != "MIXED" || c["brand"].(map[string]any)["status"] != "verified" {
-			t.Fatalf("%v", c)
-		}
-		r.do("GET", "/rest/tcr/campaign/CXXXXXX", nil, 404)
 	})
 }
 

@@ -3,7 +3,6 @@ CREATE TABLE messaging_profile (
   uuid TEXT PRIMARY KEY,
   account TEXT NOT NULL,
   name TEXT NOT NULL,
-  is_default BOOLEAN NOT NULL,
   callback_url TEXT,
   callback_url2 TEXT,
   callback_secret TEXT,
@@ -24,7 +23,6 @@ CREATE TABLE messaging_profile (
   modified_on BIGINT NOT NULL
 );
 CREATE INDEX messaging_profile_account ON messaging_profile (account, created_on);
-CREATE UNIQUE INDEX messaging_profile_default ON messaging_profile (account) WHERE is_default;
 
 CREATE TABLE sms_brand (
   uuid TEXT PRIMARY KEY,

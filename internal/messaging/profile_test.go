@@ -1,0 +1,78 @@
+package messaging_test
+
+import (
+	"testing"
+
+	"github.com/opentact/opentact/internal/account"
+	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/db/dbtest"
+	"github.com/opentact/opentact/internal/messaging"
+)
+
+func TestProfilesAndTheirNumbers(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		r := build(t, d, options{quiet: true})
+		if list := r.do("GET", "/rest/profile/messaging", nil, 200)["payload"].([]any); len(list) != 1 || list[0].(map[string]any)["name"] != messaging.DefaultName {
+			t.Fatalf("%v", list)
+		}
+		r.do("DELETE", "/rest/profile/messaging/"+r.profile(), nil, 409)
+		r.do("POST", "/rest/profile/messaging", map[string]any{"name": ""}, 400)
+		p := r.do("POST", "/rest/profile/messaging", map[string]any{"name": "p", "callback_url": "https://a.example.org/", "callback_secret": "s"}, 201)
+		if _, shown := p["callback_secret"]; shown || p["long_code_weight"] != float64(1) || p["queue_timeout"] != float64(14400) {
+			t.Fatalf("%v", p)
+		}
+		id := p["uuid"].(string)
+		r.lease(1, id)
+		if list := r.do("GET", "/rest/profile/messaging/"+id+"/tnleases", nil, 200)["payload"].([]any); len(list) != 1 {
+			t.Fatalf("%v", list)
+		}
+		q := r.do("PATCH", "/rest/profile/messaging/"+id, map[string]any{"callback_url": nil, "long_code_weight": 9}, 200)
+		if q["callback_url"] != nil || q["long_code_weight"] != float64(9) || q["name"] != "p" || len(q["leases"].([]any)) != 1 {
+			t.Fatalf("%v", q)
+		}
+		lease := r.do("GET", "/rest/profile/messaging/"+id+"/tnleases", nil, 200)["payload"].([]any)[0].(map[string]any)
+		nested := lease["subscriptions"].([]any)[0].(map[string]any)["messaging_profile"].(map[string]any)
+		if list, ok := nested["operators"].([]any); !ok || len(list) != 0 {
+			t.Fatalf("a subscription's profile: %v", nested)
+		}
+		r.do("DELETE", "/rest/profile/messaging/"+id, nil, 200)
+		r.do("GET", "/rest/profile/messaging/"+id, nil, 404)
+		if list := r.do("GET", "/rest/profile/messaging/"+r.profile()+"/tnleases", nil, 200)["payload"].([]any); len(list) != 1 {
+			t.Fatalf("its number is lost: %v", list)
+		}
+		c := r.do("GET", "/rest/tcr/campaign/"+messaging.ReadyCampaign, nil, 200)
+		if c["is_active"] != true || c["usecase"] != "MIXED" || c["brand"].(map[string]any)["status"] != "verified" {
+			t.Fatalf("%v", c)
+		}
+		r.do("GET", "/rest/tcr/campaign/CXXXXXX", nil, 404)
+	})
+}
+
+func TestTheAccountKnowsItsDefaultProfile(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		r := build(t, d, options{quiet: true})
+		first := r.profile()
+		r.lease(1, first)
+		second := r.do("POST", "/rest/profile/messaging", map[string]any{"name": "second"}, 201)["uuid"].(string)
+		choose := func(id string) {
+			t.Helper()
+			if _, err := r.acc.Update(t.Context(), r.account, account.Patch{DefaultProfile: &id}); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range r.do("GET", "/rest/profile/messaging", nil, 200)["payload"].([]any) {
+				p := v.(map[string]any)
+				if p["is_default"] != (p["uuid"] == id) {
+					t.Errorf("default is %q: %v", id, p)
+				}
+			}
+		}
+		choose("")
+		r.do("DELETE", "/rest/profile/messaging/"+first, nil, 409) // its number has nowhere to go
+		choose(second)
+		r.do("DELETE", "/rest/profile/messaging/"+second, nil, 409)
+		r.do("DELETE", "/rest/profile/messaging/"+first, nil, 200)
+		if list := r.do("GET", "/rest/profile/messaging/"+second+"/tnleases", nil, 200)["payload"].([]any); len(list) != 1 {
+			t.Fatalf("the number did not fall back to the default profile: %v", list)
+		}
+	})
+}
