@@ -196,7 +196,7 @@ func (s *Service) ProfileView(ctx context.Context, q db.Querier, acc, id string)
 	if err != nil {
 		return nil, err
 	}
-	return profileScalars(&p), nil
+	return profileInSubscription(&p), nil
 }
 
 // cachedProfile gives a profile that may be two seconds old; nil for an empty id and for one that is gone.

@@ -266,6 +266,14 @@ func profileScalars(p *Profile) json.RawMessage {
 	return o.end()
 }
 
+// profileInSubscription shows a profile with the operators that its numbers are registered with: no registry names any yet.
+func profileInSubscription(p *Profile) json.RawMessage {
+	o := &object{}
+	writeProfile(o, p)
+	o.raw("operators", []byte("[]"))
+	return o.end()
+}
+
 func writeProfile(o *object, p *Profile) {
 	o.text("uuid", p.ID)
 	o.text("name", p.Name)
