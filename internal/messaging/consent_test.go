@@ -26,6 +26,7 @@ func TestConsentWordsAndAutoReplies(t *testing.T) {
 		say(" help. ")
 		say("Opt  out!")
 		say("stop")
+		say("help")
 		r.do("POST", "/rest/sms", map[string]any{"from": from, "to": "13125550144", "message": "x"}, 403)
 		say("yes")
 		say("yes")

@@ -162,14 +162,17 @@ func (s *Service) answer(ctx context.Context, tx *db.Tx, f *senderFacts, in *Mes
 		return err
 	}
 	what, word := consentOf(in.Text, in.Country, f.words)
-	if what == yes {
-		out, err := optedOut(ctx, tx, in.Account, in.Profile, in.From)
-		if err != nil {
+	out := false
+	if what == yes || what == stop || what == stopAll || what == help {
+		if out, err = optedOut(ctx, tx, in.Account, in.Profile, in.From); err != nil {
 			return err
 		}
-		if what = nothing; out {
-			what = start
-		}
+	}
+	switch {
+	case what == yes && out:
+		what = start
+	case what == yes:
+		what = nothing
 	}
 	text := ""
 	switch what {
@@ -178,11 +181,7 @@ func (s *Service) answer(ctx context.Context, tx *db.Tx, f *senderFacts, in *Mes
 		if what == stopAll {
 			o.Profile = ""
 		}
-		before, err := optedOut(ctx, tx, in.Account, in.Profile, in.From)
-		if err != nil {
-			return err
-		}
-		if _, err := s.optOut(ctx, tx, o); err != nil || before {
+		if _, err := s.optOut(ctx, tx, o); err != nil || out {
 			return err // one confirmation, and nothing after it
 		}
 		text = firstText(p.OptOutMessage, f.words.OptoutMessage, optOutText)
@@ -192,6 +191,9 @@ func (s *Service) answer(ctx context.Context, tx *db.Tx, f *senderFacts, in *Mes
 		}
 		text = firstText(p.OptInMessage, f.words.OptinMessage, optInText)
 	case help:
+		if out {
+			return nil // nothing but an opt-in is answered after it
+		}
 		text = firstText(p.HelpMessage, f.words.HelpMessage, helpText)
 	default:
 		return s.autoReply(ctx, tx, f, p, in)
