@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 
@@ -80,10 +81,7 @@ func (s *Service) notify(ctx context.Context, tx *db.Tx, m *Message, p *Profile,
 	if len(urls) == 0 {
 		return nil
 	}
-	c := Callback{Account: m.Account, Order: m.Thread, URLs: urls, Body: body, Trigger: trigger}
-	if c.Order == "" {
-		c.Order = m.ID
-	}
+	c := Callback{Account: m.Account, Order: m.Account + " " + cmp.Or(m.Thread, m.ID), URLs: urls, Body: body, Trigger: trigger}
 	if p != nil {
 		c.Secret = p.CallbackSecret
 	}

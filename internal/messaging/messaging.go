@@ -55,7 +55,7 @@ var retryAfter = []time.Duration{time.Second, 5 * time.Second, 15 * time.Second,
 // Callback is a notification to a customer's server about a message.
 type Callback struct {
 	Account string
-	Order   string   // the thread: notifications of one thread go one after the other
+	Order   string   // account and thread: those of one thread go one after the other; both sides of it may have a number here
 	URLs    []string // one or two, the second in case the first fails
 	Body    json.RawMessage
 	Secret  string // empty: not signed
