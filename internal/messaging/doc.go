@@ -1,7 +1,7 @@
 // Package messaging is SMS: profiles and their number pools, messages in both directions, receipts, consent, and the campaigns they go under.
 //
 // The way of an outbound message, by file: sms_http.go decodes one of the documented bodies, send.go checks in the contract's order, pool.go chooses a
-// sender when none is named, and one transaction writes the hold, the row and the event (intake.go, message_store.go). A message whose thread is free is in this
+// sender when none is named, and one transaction writes the hold, the row and the event (intake.go, message_store.go; bulk.go for many at once). A message whose thread is free is in this
 // node's hands from then on (direct.go); the row of any other is its own queue entry: submit.go claims due rows in batches (queue_store.go), keeps the order
 // within a thread and hands them to a carrier's driver (carrier/); result.go settles. receipt.go matches receipts, early ones included, with the messages that
 // sent.go remembers, else with the table. What a message keeps of its number is stored once for all that share it (context_store.go). An inbound message comes

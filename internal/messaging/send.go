@@ -329,12 +329,12 @@ func consents(f *senderFacts, out bool) error {
 	return nil
 }
 
-// mayQueue is rows 6 and 7: money, and the room of the account's queue.
+// mayQueue is rows 6 and 7 for n messages, the cheapest of which costs price: money, and the room of the account's queue.
 func (s *Service) mayQueue(ctx context.Context, q db.Querier, d *draft, price money.Amount, n int64) error {
-	room := int64(d.account.Limits.SMSPerSecond * queuedSeconds)
-	if room <= 0 {
+	if d.account.Limits.SMSPerSecond <= 0 || n == 0 {
 		return nil // the hold checks the money
 	}
+	room := max(1, int64(d.account.Limits.SMSPerSecond*queuedSeconds)) // else the slowest accounts could not send at all
 	waiting, err := s.queued.get(d.Account, func() (*atomic.Int64, error) {
 		n, err := countQueued(ctx, s.db.Read(), d.Account)
 		c := &atomic.Int64{}
@@ -344,9 +344,10 @@ func (s *Service) mayQueue(ctx context.Context, q db.Querier, d *draft, price mo
 	if err != nil {
 		return err
 	}
-	if waiting.Add(n) <= max(room, n) {
+	if waiting.Add(n) <= room {
 		return nil
 	}
+	waiting.Add(-n)
 	available, err := s.billing.Available(ctx, q, d.Account)
 	if err != nil {
 		return err
@@ -428,87 +429,6 @@ func (d *draft) request() *Message {
 		ID: ident.New(), Account: d.Account, Type: Requests, State: Created, Text: d.Text, CallbackURL: d.CallbackURL, Profile: d.Profile, CreatedBy: d.User,
 		Created: d.now, Modified: d.now, Encoding: string(d.analysis.Encoding), Segments: d.analysis.Segments, Meta: d.Meta,
 	}
-}
-
-// acceptBulk accepts one message for each recipient; those that may not be sent are kept as failed items.
-func (s *Service) acceptBulk(ctx context.Context, tx *db.Tx, d *draft) (*Message, error) {
-	req := d.request()
-	req.Recipients = slices.Clone(d.To)
-	var fixed *senderFacts
-	var err error
-	if d.From != "" {
-		if fixed, err = s.sender(ctx, tx, d.Account, d.From); err != nil {
-			return nil, err
-		}
-		if d.Profile != "" && fixed.sub.Profile != d.Profile {
-			return nil, fault.Invalid("messaging_profile", "the sender is not a number of this profile", d.Profile)
-		}
-		req.Profile = fixed.sub.Profile
-	}
-	var items []*Message
-	var sum money.Amount
-	for _, to := range d.To {
-		m, err := s.item(ctx, tx, d, req, fixed, to)
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, m)
-		if m.State == Created {
-			if sum, err = sum.Add(m.Price); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if err := s.mayQueue(ctx, tx, d, sum, int64(len(items))); err != nil {
-		return nil, err
-	}
-	if err := s.insertMessages(ctx, tx, []*Message{req}); err != nil {
-		return nil, err
-	}
-	if err := s.emit(ctx, tx, req, nil); err != nil {
-		return nil, err
-	}
-	if err := s.enqueue(ctx, tx, items); err != nil {
-		return nil, err
-	}
-	answer := *req
-	failed := slices.DeleteFunc(slices.Clone(items), func(m *Message) bool { return m.State != Failed })
-	return &answer, s.itemsDone(ctx, tx, failed)
-}
-
-// item makes one message of a bulk request, failed when its recipient may not get it.
-func (s *Service) item(ctx context.Context, tx *db.Tx, d *draft, req *Message, fixed *senderFacts, to string) (*Message, error) {
-	f := fixed
-	if f == nil {
-		var err error
-		if f, err = s.choose(ctx, tx, d, to); err != nil {
-			return nil, err
-		}
-	}
-	if f == nil {
-		m := d.request()
-		m.Type, m.To, m.Parent = Outbound, to, req.ID
-		m.fail("no_sender", "")
-		return m, nil
-	}
-	m, err := s.newMessage(ctx, d, f, to)
-	if err != nil {
-		return nil, err
-	}
-	m.Parent = req.ID
-	err = s.mayReceive(ctx, tx, d, f, m)
-	switch {
-	case err == nil:
-	case fault.Is(err, fault.CountryPermission):
-		m.fail("country", "")
-	case fault.Is(err, fault.OptedOut):
-		m.fail("opted_out", "")
-	case fault.Is(err, fault.Validation):
-		m.fail("no_campaign", "")
-	default:
-		return nil, err
-	}
-	return m, nil
 }
 
 // fail ends a message that was not handed over.
