@@ -117,13 +117,40 @@ func (s *Service) Resolve(ctx context.Context, q db.Querier, account, key string
 	return c.ID, c.Active(), err
 }
 
-// Ready gives the account's ready-made active campaign, or "".
+// Ready gives the account's ready-made active campaign, or "": there is none while the sandbox is off.
 func (s *Service) Ready(ctx context.Context, q db.Querier, account string) (id string, err error) {
+	if !s.sandbox {
+		return "", nil
+	}
 	c, err := loadCampaign(ctx, q, account, ReadyCampaign)
 	if fault.Is(err, fault.NotFound) || err == nil && !c.Active() {
 		return "", nil
 	}
 	return c.ID, err
+}
+
+// makeReady gives the ready-made campaign to accounts of the time when the sandbox was off.
+func (s *Service) makeReady(ctx context.Context) error {
+	for s.sandbox && ctx.Err() == nil {
+		n := 0
+		err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
+			list, err := withoutReady(ctx, tx, batch)
+			if err != nil {
+				return err
+			}
+			n = len(list)
+			for _, account := range list {
+				if err := insertReady(ctx, tx, account, s.now()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+	return nil
 }
 
 // CampaignView shows a campaign inside a subscription: "null" for an empty id, a 404 for one that is not the account's.

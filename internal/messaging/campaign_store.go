@@ -17,18 +17,32 @@ const (
 	brandColumns    = "uuid, account, brand_id, status, details, created_on, modified_on"
 )
 
-// insertReady makes the sandbox's brand and campaign of an account.
+// insertReady makes the sandbox's brand and campaign of an account, unless it has them.
 func insertReady(ctx context.Context, tx *db.Tx, account string, now time.Time) error {
 	b, c := readyDetails()
-	brand := ident.New()
-	if _, err := tx.Exec(ctx, "INSERT INTO sms_brand ("+brandColumns+") VALUES "+db.Values(1, 7), brand, account, ReadyBrand, "verified", db.JSONOf(b), db.At(now), db.At(now)); err != nil {
+	if _, err := tx.Exec(ctx, "INSERT INTO sms_brand ("+brandColumns+") VALUES "+db.Values(1, 7)+" ON CONFLICT (account, brand_id) DO NOTHING",
+		ident.New(), account, ReadyBrand, "verified", db.JSONOf(b), db.At(now), db.At(now)); err != nil {
 		return fmt.Errorf("insert brand: %w", err)
 	}
-	_, err := tx.Exec(ctx, "INSERT INTO sms_campaign ("+campaignColumns+") VALUES "+db.Values(1, 8), ident.New(), account, brand, ReadyCampaign, "active", db.JSONOf(c), db.At(now), db.At(now))
+	brand, err := loadBrand(ctx, tx, account, ReadyBrand)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, "INSERT INTO sms_campaign ("+campaignColumns+") VALUES "+db.Values(1, 8)+" ON CONFLICT (account, campaign_id) DO NOTHING",
+		ident.New(), account, brand.ID, ReadyCampaign, "active", db.JSONOf(c), db.At(now), db.At(now))
 	if err != nil {
 		return fmt.Errorf("insert campaign: %w", err)
 	}
 	return nil
+}
+
+// withoutReady gives up to n accounts that have no ready-made campaign. Each account has a messaging profile, from its beginning.
+func withoutReady(ctx context.Context, q db.Querier, n int) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT DISTINCT account FROM messaging_profile AS p WHERE NOT EXISTS (
+		SELECT 1 FROM sms_campaign AS c WHERE c.account = p.account AND c.campaign_id = $1)`+db.Limit(n, 0), ReadyCampaign)
+	return db.List("accounts without a campaign", rows, err, func(scan func(...any) error) (account string, err error) {
+		return account, scan(&account)
+	})
 }
 
 func scanCampaign(scan func(...any) error) (Campaign, error) {

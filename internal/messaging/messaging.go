@@ -90,7 +90,7 @@ type Config struct {
 	Callbacks Callbacks // nil: nobody is notified
 	Logger    *slog.Logger
 	Now       func() time.Time // nil: time.Now
-	Sandbox   bool             // new accounts get the ready-made campaign
+	Sandbox   bool             // every account gets the ready-made campaign
 
 	// Node is this run of this node: another one on each start. What it has in hand is marked with it.
 	Node string

@@ -76,3 +76,34 @@ func TestTheAccountKnowsItsDefaultProfile(t *testing.T) {
 		}
 	})
 }
+
+func TestAccountsHaveTheReadyMadeCampaignWhileTheSandboxIsOn(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		before := build(t, d, options{quiet: true, real: true})
+		tn := before.lease(1, "")[0]
+		if list := before.do("GET", "/rest/tcr/campaign", nil, 200)["payload"].([]any); len(list) != 0 {
+			t.Fatalf("without the sandbox: %v", list)
+		}
+		enable := func(r *rig) any {
+			t.Helper()
+			return r.do("POST", "/rest/lease/tn/"+tn.Digits()+"/subscription/sms", map[string]any{"messaging_profile": r.profile()}, 200)["sms_campaign"]
+		}
+		if c := enable(before); c != nil {
+			t.Fatalf("without the sandbox: %v", c)
+		}
+		with := build(t, d, options{keep: before, node: "m"})
+		if list := with.do("GET", "/rest/tcr/campaign", nil, 200)["payload"].([]any); len(list) != 1 {
+			t.Fatalf("with the sandbox: %v", list)
+		}
+		if c, ok := enable(with).(map[string]any); !ok || c["campaignId"] != messaging.ReadyCampaign {
+			t.Fatalf("with the sandbox: %v", c)
+		}
+		with.stop()
+		again := build(t, d, options{quiet: true, real: true, keep: before, node: "o"})
+		other := again.lease(1, "")[0]
+		l := again.do("GET", "/rest/lease/tn/"+other.Digits()+"/tn", nil, 200)
+		if c := l["subscriptions"].([]any)[0].(map[string]any)["sms_campaign"]; c != nil {
+			t.Fatalf("without the sandbox again: %v", c)
+		}
+	})
+}

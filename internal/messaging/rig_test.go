@@ -76,6 +76,7 @@ func (views) AppView(context.Context, db.Querier, string, string) (json.RawMessa
 type options struct {
 	credit string
 	quiet  bool // nothing runs
+	real   bool // without the sandbox's campaign
 	links  func(s *messaging.Service, box *sandbox.Carrier) []messaging.Link
 	now    func() time.Time
 	keep   *rig // the database and account of another rig
@@ -102,7 +103,7 @@ func build(t testing.TB, d *db.DB, o options) *rig {
 	}
 	r.billing = billing.New(billing.Config{DB: d, Events: r.log, Jobs: r.jobs, Accounts: r.acc, OpeningCredit: money.MustParse(o.credit), Now: o.now})
 	r.numbers = number.New(number.Config{DB: d, Events: r.log, Jobs: r.jobs, Billing: r.billing, Accounts: r.acc, Now: o.now})
-	r.sms = messaging.New(messaging.Config{DB: d, Events: r.log, Jobs: r.jobs, Accounts: r.acc, Billing: r.billing, Numbers: r.numbers, Callbacks: r.calls, Node: o.node, Fence: o.fence, Holds: o.holds, Sandbox: true, Now: o.now})
+	r.sms = messaging.New(messaging.Config{DB: d, Events: r.log, Jobs: r.jobs, Accounts: r.acc, Billing: r.billing, Numbers: r.numbers, Callbacks: r.calls, Node: o.node, Fence: o.fence, Holds: o.holds, Sandbox: !o.real, Now: o.now})
 	box := sandbox.New(sandbox.Config{DB: d, Jobs: r.jobs, Sink: r.sms, Host: r.sms, Now: o.now})
 	if o.links != nil {
 		r.sms.Attach(o.links(r.sms, box)...)

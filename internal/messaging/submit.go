@@ -43,6 +43,9 @@ func (s *Service) Run(ctx context.Context, ready func()) error {
 	if err := back(ctx); err != nil {
 		return err
 	}
+	if err := s.makeReady(ctx); err != nil {
+		return err
+	}
 	var wg sync.WaitGroup
 	for range submitters {
 		wg.Go(func() { s.submitter(ctx) })
