@@ -2,7 +2,6 @@ package messaging
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
@@ -151,16 +150,4 @@ func (s *Service) makeReady(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// CampaignView shows a campaign inside a subscription: "null" for an empty id, a 404 for one that is not the account's.
-func (s *Service) CampaignView(ctx context.Context, q db.Querier, account, id string) (json.RawMessage, error) {
-	if id == "" {
-		return json.RawMessage("null"), nil
-	}
-	c, err := loadCampaign(ctx, q, account, id)
-	if err != nil {
-		return nil, err
-	}
-	return campaignScalars(&c), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/httpapi"
 )
 
@@ -64,53 +65,86 @@ func (s *Service) viewBrand(ctx context.Context, b *Brand) (brandView, error) {
 	}, err
 }
 
+// campaignScalars is SmsCampaign inside a subscription.
+type campaignScalars struct {
+	CampaignID     *string       `json:"campaignId"`
+	Active         bool          `json:"is_active"`
+	Vertical       *string       `json:"vertical"`
+	UseCase        string        `json:"usecase"`
+	Description    *string       `json:"description"`
+	MessageFlow    *string       `json:"messageFlow"`
+	Sample1        *string       `json:"sample1"`
+	Sample2        *string       `json:"sample2"`
+	Sample3        *string       `json:"sample3"`
+	Sample4        *string       `json:"sample4"`
+	Sample5        *string       `json:"sample5"`
+	SubscriberHelp bool          `json:"subscriberHelp"`
+	SubscriberIn   bool          `json:"subscriberOptin"`
+	SubscriberOut  bool          `json:"subscriberOptout"`
+	HelpMessage    *string       `json:"helpMessage"`
+	AutoRenewal    bool          `json:"autoRenewal"`
+	EmbeddedLink   bool          `json:"embeddedLink"`
+	EmbeddedPhone  bool          `json:"embeddedPhone"`
+	NumberPool     bool          `json:"numberPool"`
+	AgeGated       bool          `json:"ageGated"`
+	DirectLending  bool          `json:"directLending"`
+	Affiliate      bool          `json:"affiliateMarketing"`
+	ExpiredOn      *httpapi.Time `json:"expired_on"`
+	DeletedOn      *httpapi.Time `json:"deleted_on"`
+	Created        httpapi.Time  `json:"created_on"`
+	Modified       httpapi.Time  `json:"modified_on"`
+	UUID           string        `json:"uuid"`
+	Status         string        `json:"status"`
+	Reason         *string       `json:"reason"`
+	OptinMessage   *string       `json:"optinMessage"`
+	OptoutMessage  *string       `json:"optoutMessage"`
+	HelpKeywords   *string       `json:"helpKeywords"`
+	OptinKeywords  *string       `json:"optinKeywords"`
+	OptoutKeywords *string       `json:"optoutKeywords"`
+	LeasesTotal    int           `json:"tn_leases_total"`
+}
+
 // campaignView is SmsCampaign.
 type campaignView struct {
-	CampaignID     *string          `json:"campaignId"`
-	Active         bool             `json:"is_active"`
-	Vertical       *string          `json:"vertical"`
-	UseCase        string           `json:"usecase"`
-	SubUseCases    []string         `json:"subUsecases"`
-	Description    *string          `json:"description"`
-	MessageFlow    *string          `json:"messageFlow"`
-	Sample1        *string          `json:"sample1"`
-	Sample2        *string          `json:"sample2"`
-	Sample3        *string          `json:"sample3"`
-	Sample4        *string          `json:"sample4"`
-	Sample5        *string          `json:"sample5"`
-	SubscriberHelp bool             `json:"subscriberHelp"`
-	SubscriberIn   bool             `json:"subscriberOptin"`
-	SubscriberOut  bool             `json:"subscriberOptout"`
-	HelpMessage    *string          `json:"helpMessage"`
-	AutoRenewal    bool             `json:"autoRenewal"`
-	EmbeddedLink   bool             `json:"embeddedLink"`
-	EmbeddedPhone  bool             `json:"embeddedPhone"`
-	NumberPool     bool             `json:"numberPool"`
-	AgeGated       bool             `json:"ageGated"`
-	DirectLending  bool             `json:"directLending"`
-	Affiliate      bool             `json:"affiliateMarketing"`
-	Operators      []int            `json:"mnoIds"`
-	ExpiredOn      *httpapi.Time    `json:"expired_on"`
-	DeletedOn      *httpapi.Time    `json:"deleted_on"`
-	Created        httpapi.Time     `json:"created_on"`
-	Modified       httpapi.Time     `json:"modified_on"`
-	UUID           string           `json:"uuid"`
-	Brand          brandView        `json:"brand"`
-	Status         string           `json:"status"`
-	Reason         *string          `json:"reason"`
-	OptinMessage   *string          `json:"optinMessage"`
-	OptoutMessage  *string          `json:"optoutMessage"`
-	HelpKeywords   *string          `json:"helpKeywords"`
-	OptinKeywords  *string          `json:"optinKeywords"`
-	OptoutKeywords *string          `json:"optoutKeywords"`
-	Throughput     []throughputView `json:"throughput"`
-	LeasesTotal    int              `json:"tn_leases_total"`
+	campaignScalars
+	SubUseCases []string         `json:"subUsecases"`
+	Operators   []int            `json:"mnoIds"`
+	Brand       brandView        `json:"brand"`
+	Throughput  []throughputView `json:"throughput"`
 }
 
 type throughputView struct {
 	Operator  string `json:"operator"`
 	PerSecond int    `json:"per_second"`
 	PerDay    int    `json:"per_day"`
+}
+
+// viewScalars shows a campaign by its scalars.
+func (s *Service) viewScalars(ctx context.Context, q db.Querier, c *Campaign) (campaignScalars, error) {
+	d := c.Details
+	n, err := s.numbers.CountByCampaign(ctx, q, c.ID)
+	return campaignScalars{
+		CampaignID: text(c.CampaignID), Active: c.Active(), Vertical: text(d.Vertical), UseCase: d.UseCase, Description: text(d.Description), MessageFlow: text(d.MessageFlow),
+		Sample1: text(d.Sample1), SubscriberHelp: true, SubscriberIn: true, SubscriberOut: true, HelpMessage: text(d.HelpMessage), NumberPool: true,
+		Created: httpapi.TimeOf(c.Created), Modified: httpapi.TimeOf(c.Modified), UUID: c.ID, Status: c.Status, OptinMessage: text(d.OptinMessage), OptoutMessage: text(d.OptoutMessage),
+		HelpKeywords: text(d.HelpKeywords), OptinKeywords: text(d.OptinKeywords), OptoutKeywords: text(d.OptoutKeywords), LeasesTotal: n,
+	}, err
+}
+
+// CampaignView shows a campaign inside a subscription: "null" for an empty id, a 404 for one that is not the account's.
+func (s *Service) CampaignView(ctx context.Context, q db.Querier, account, id string) (json.RawMessage, error) {
+	if id == "" {
+		return json.RawMessage("null"), nil
+	}
+	c, err := loadCampaign(ctx, q, account, id)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.viewScalars(ctx, q, &c)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
 }
 
 func (s *Service) viewCampaign(ctx context.Context, c *Campaign) (campaignView, error) {
@@ -122,13 +156,8 @@ func (s *Service) viewCampaign(ctx context.Context, c *Campaign) (campaignView, 
 	if err != nil {
 		return campaignView{}, err
 	}
-	d := c.Details
-	return campaignView{
-		CampaignID: text(c.CampaignID), Active: c.Active(), Vertical: text(d.Vertical), UseCase: d.UseCase, SubUseCases: []string{}, Description: text(d.Description),
-		MessageFlow: text(d.MessageFlow), Sample1: text(d.Sample1), SubscriberHelp: true, SubscriberIn: true, SubscriberOut: true, HelpMessage: text(d.HelpMessage), NumberPool: true,
-		Operators: []int{}, Created: httpapi.TimeOf(c.Created), Modified: httpapi.TimeOf(c.Modified), UUID: c.ID, Brand: brand, Status: c.Status, OptinMessage: text(d.OptinMessage),
-		OptoutMessage: text(d.OptoutMessage), HelpKeywords: text(d.HelpKeywords), OptinKeywords: text(d.OptinKeywords), OptoutKeywords: text(d.OptoutKeywords), Throughput: []throughputView{},
-	}, nil
+	v, err := s.viewScalars(ctx, s.db.Read(), c)
+	return campaignView{campaignScalars: v, SubUseCases: []string{}, Operators: []int{}, Brand: brand, Throughput: []throughputView{}}, err
 }
 
 func (s *Service) httpBrands(ctx context.Context, _ *httpapi.List) ([]brandView, error) {

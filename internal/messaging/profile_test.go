@@ -32,6 +32,16 @@ func TestProfilesAndTheirNumbers(t *testing.T) {
 		}
 		lease := r.do("GET", "/rest/profile/messaging/"+id+"/tnleases", nil, 200)["payload"].([]any)[0].(map[string]any)
 		nested := lease["subscriptions"].([]any)[0].(map[string]any)["messaging_profile"].(map[string]any)
+		campaign := lease["subscriptions"].([]any)[0].(map[string]any)["sms_campaign"].(map[string]any)
+		for name, v := range r.do("GET", "/rest/tcr/campaign/"+messaging.ReadyCampaign, nil, 200) {
+			_, list := v.([]any)
+			if got, there := campaign[name]; name != "brand" && !list && (!there || got != v) {
+				t.Errorf("%s of a nested campaign is %v, want %v", name, got, v)
+			}
+		}
+		if campaign["tn_leases_total"] != float64(1) {
+			t.Errorf("%v", campaign["tn_leases_total"])
+		}
 		if list, ok := nested["operators"].([]any); !ok || len(list) != 0 {
 			t.Fatalf("a subscription's profile: %v", nested)
 		}

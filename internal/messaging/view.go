@@ -310,17 +310,3 @@ func profileInEvent(p *Profile) json.RawMessage {
 	o.time("modified_on", p.Modified)
 	return o.end()
 }
-
-func campaignScalars(c *Campaign) json.RawMessage {
-	o := &object{}
-	o.text("uuid", c.ID)
-	o.some("campaignId", c.CampaignID)
-	o.flag("is_active", c.Active())
-	o.text("status", c.Status)
-	o.some("vertical", c.Details.Vertical)
-	o.text("usecase", c.Details.UseCase)
-	o.some("description", c.Details.Description)
-	o.time("created_on", c.Created)
-	o.time("modified_on", c.Modified)
-	return o.end()
-}

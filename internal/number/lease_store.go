@@ -90,6 +90,14 @@ func (s *Service) ByProfile(ctx context.Context, q db.Querier, account, profile 
 	return leases(ctx, q, "WHERE account = $1 AND messaging_profile = $2 AND state <> 'released' ORDER BY created_on DESC, uuid DESC", account, profile)
 }
 
+// CountByCampaign counts the numbers that are in a campaign.
+func (s *Service) CountByCampaign(ctx context.Context, q db.Querier, campaign string) (n int, err error) {
+	if err = q.QueryRow(ctx, "SELECT count(*) FROM subscription WHERE campaign = $1", campaign).Scan(&n); err != nil {
+		return 0, fmt.Errorf("numbers of a campaign: %w", err)
+	}
+	return n, nil
+}
+
 // SMS gives the sms subscription of a lease.
 func (s *Service) SMS(ctx context.Context, q db.Querier, lease string) (Subscription, bool, error) {
 	var b Subscription

@@ -91,6 +91,7 @@ CREATE TABLE subscription (
   UNIQUE (lease, kind)
 );
 CREATE INDEX subscription_profile ON subscription (messaging_profile);
+CREATE INDEX subscription_campaign ON subscription (campaign);
 
 -- +goose Down
 DROP TABLE subscription;
