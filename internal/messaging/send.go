@@ -113,10 +113,12 @@ func (s *Service) Send(ctx context.Context, r Request) (*Message, error) {
 // draft checks what needs no sender.
 func (s *Service) draft(ctx context.Context, r Request) (*draft, error) {
 	d := &draft{Request: r, now: s.now()}
-	if err := d.check(); err != nil {
+	var f fault.Fields
+	d.analysis = d.check(&f)
+	err := f.Err()
+	if err != nil {
 		return nil, err
 	}
-	var err error
 	if d.account, err = s.accounts.Cached(ctx, r.Account); err != nil {
 		return nil, err
 	}
@@ -134,34 +136,33 @@ func (s *Service) draft(ctx context.Context, r Request) (*draft, error) {
 	return d, nil
 }
 
-// check is row 1 of the contract's table, without the price.
-func (d *draft) check() error {
-	var f fault.Fields
-	checkRecipients(&f, d.To, d.Bulk)
-	if d.From == "" && d.Profile == "" {
+// check is row 1 of the contract's table, without the price. It puts recipients and text into the form in which they are sent.
+func (r *Request) check(f *fault.Fields) gsm.Analysis {
+	checkRecipients(f, r.To, r.Bulk)
+	if r.From == "" && r.Profile == "" {
 		f.Add("from", "is required without messaging_profile", nil)
 	}
-	if d.Smart {
-		d.Text = gsm.Smart(d.Text)
+	if r.Smart {
+		r.Text = gsm.Smart(r.Text)
 	}
-	if n := utf8.RuneCountInString(d.Text); n < 1 || n > maxText {
+	if n := utf8.RuneCountInString(r.Text); n < 1 || n > maxText {
 		f.Add("message", "must have 1 to 918 characters", n)
 	}
-	if strings.ContainsRune(d.Text, 0) {
+	if strings.ContainsRune(r.Text, 0) {
 		f.Add("message", "must not hold the character U+0000", nil)
 	}
-	d.analysis = gsm.Analyze(d.Text)
+	a := gsm.Analyze(r.Text)
 	most := maxParts
-	if d.MaxSegments > 0 {
-		most = min(most, d.MaxSegments)
+	if r.MaxSegments > 0 {
+		most = min(most, r.MaxSegments)
 	}
-	if d.analysis.Segments > most {
-		f.Add("message", "needs more than "+strconv.Itoa(most)+" segments", d.analysis.Segments)
+	if a.Segments > most {
+		f.Add("message", "needs more than "+strconv.Itoa(most)+" segments", a.Segments)
 	}
-	if len(d.Meta) > maxMeta {
-		f.Add("meta", "must be at most 4096 bytes", len(d.Meta))
+	if len(r.Meta) > maxMeta {
+		f.Add("meta", "must be at most 4096 bytes", len(r.Meta))
 	}
-	return f.Err()
+	return a
 }
 
 // checkRecipients turns numbers into digits and notes those that are none.

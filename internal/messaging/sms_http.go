@@ -91,36 +91,34 @@ type smsNew struct {
 	MaxPrice    *money.Amount  `json:"max_price"`
 	Smart       bool           `json:"smart_encoding" doc:"replace look-alike characters by those of the GSM alphabet"`
 	Meta        map[string]any `json:"meta" doc:"object of scalars, echoed"`
+	meta        json.RawMessage
 }
 
-// Validate holds the rules between members.
+// Validate holds the rules between members, and those that Send has too: all faults come in one answer.
 func (in *smsNew) Validate(f *fault.Fields) {
-	if in.To.list != nil {
-		checkRecipients(f, in.To.list, in.To.bulk)
-	}
-	if in.From == "" && in.Profile == "" {
-		f.Add("from", "is required without messaging_profile", nil)
-	}
 	for k, v := range in.Meta {
 		switch v.(type) {
 		case map[string]any, []any:
 			f.Add("meta."+k, "must be a scalar", nil)
 		}
 	}
+	r := Request{From: in.From, Profile: in.Profile, To: in.To.list, Bulk: in.To.bulk, Text: in.Message, MaxSegments: in.MaxSegments, Smart: in.Smart}
+	if in.Meta != nil {
+		var err error
+		if in.meta, err = json.Marshal(in.Meta); err != nil {
+			f.Add("meta", "must be an object of scalars", nil)
+		}
+		r.Meta = in.meta
+	}
+	r.check(f)
 }
 
-func (in *smsNew) request(ctx context.Context) (Request, error) {
+func (in *smsNew) request(ctx context.Context) Request {
 	who := httpapi.Who(ctx)
-	r := Request{
+	return Request{
 		Account: who.Account, User: who.User, From: in.From, Profile: in.Profile, To: in.To.list, Bulk: in.To.bulk, Text: in.Message, CallbackURL: in.CallbackURL,
-		Validity: time.Duration(in.Validity) * time.Second, MaxSegments: in.MaxSegments, MaxPrice: in.MaxPrice, Smart: in.Smart,
+		Validity: time.Duration(in.Validity) * time.Second, MaxSegments: in.MaxSegments, MaxPrice: in.MaxPrice, Smart: in.Smart, Meta: in.meta,
 	}
-	if in.Meta == nil {
-		return r, nil
-	}
-	meta, err := json.Marshal(in.Meta)
-	r.Meta = meta
-	return r, err
 }
 
 // smsBody is an Sms entity, rendered already.
@@ -146,10 +144,7 @@ func (s *Service) show(ctx context.Context, m *Message, err error) (smsBody, err
 }
 
 func (s *Service) httpSend(ctx context.Context, in *smsNew) (smsBody, error) {
-	r, err := in.request(ctx)
-	if err != nil {
-		return nil, err
-	}
+	r := in.request(ctx)
 	if httpapi.Keyed(ctx) {
 		r.Answer = func(reads context.Context, m *Message) (func(*db.Tx), error) {
 			accepted(ctx, m)
@@ -359,11 +354,7 @@ type smartPreview struct {
 }
 
 func (s *Service) httpPreview(ctx context.Context, in *smsNew) (smsPreview, error) {
-	r, err := in.request(ctx)
-	if err != nil {
-		return smsPreview{}, err
-	}
-	p, err := s.Preview(ctx, r)
+	p, err := s.Preview(ctx, in.request(ctx))
 	if err != nil {
 		return smsPreview{}, err
 	}

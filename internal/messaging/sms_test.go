@@ -100,6 +100,14 @@ func TestChecksAnswerInTheContractsOrder(t *testing.T) {
 		send(400, map[string]any{"message": ""})
 		send(400, map[string]any{"message": strings.Repeat("a", 919)})
 		send(400, map[string]any{"message": strings.Repeat("a", 161), "max_segments": 1})
+		all := r.do("POST", "/rest/sms", map[string]any{
+			"from": from, "to": "12x", "message": strings.Repeat("ж", 140), "max_segments": 2, "validity": 1, "meta": map[string]any{"note": strings.Repeat("a", 4<<10)},
+		}, 400)["fields"].(map[string]any)
+		for _, name := range []string{"to", "message", "validity", "meta"} {
+			if all["params."+name] == nil {
+				t.Errorf("no fault of %s: %v", name, all)
+			}
+		}
 		send(400, map[string]any{"max_price": 0.001})
 		send(404, map[string]any{"from": "12125559999"})
 		send(404, map[string]any{"from": nil, "messaging_profile": "0194f2a7-2b40-7a3d-8e4f-5061728394a5"})
