@@ -33,7 +33,7 @@ func created(o httpapi.Op) httpapi.Op {
 
 // Routes registers the operations of the sandbox.
 func (n *Carrier) Routes(a *httpapi.API) {
-	httpapi.Handle(a, op("GetSandbox", "GET", "", "List the magic numbers of the sandbox"), n.getSandbox)
+	httpapi.Handle(a, op("GetSandbox", "GET", "", "List the magic numbers and rules of the sandbox"), n.getSandbox)
 	httpapi.Handle(a, created(op("SandboxCall", "POST", "/call", "Let a simulated caller ring a number of the account")), n.postCall)
 	httpapi.Handle(a, op("ListSandboxCalls", "GET", "/call", "List the scripted calls and the recordings of the answering machine, latest first"), n.listCalls)
 	httpapi.Handle(a, op("GetSandboxCall", "GET", "/call/{uuid}", "Read what came of a scripted call, by the uuid of the platform's call"), n.getCall)
@@ -48,7 +48,7 @@ func RoutesOff(a *httpapi.API) {
 	off := func(context.Context, *httpapi.Empty) (httpapi.Empty, error) {
 		return httpapi.Empty{}, fault.Missing("Sandbox")
 	}
-	httpapi.Handle(a, op("GetSandbox", "GET", "", "List the magic numbers of the sandbox"), off)
+	httpapi.Handle(a, op("GetSandbox", "GET", "", "List the magic numbers and rules of the sandbox"), off)
 	httpapi.Handle(a, op("SandboxCall", "POST", "/call", "Let a simulated caller ring a number of the account"), off)
 	httpapi.Handle(a, op("SandboxSms", "POST", "/sms", "Let a simulated phone send a message to a number of the account"), off)
 }
@@ -57,7 +57,13 @@ func RoutesOff(a *httpapi.API) {
 type sandboxView struct {
 	Active  bool         `json:"is_active"`
 	Numbers []numberView `json:"numbers"`
+	Rules   []ruleView   `json:"rules"`
 	Credit  money.Amount `json:"credit"`
+}
+
+type ruleView struct {
+	Numbers   string `json:"numbers" doc:"which numbers, in words"`
+	Behaviour string `json:"behaviour"`
 }
 
 type numberView struct {
@@ -70,6 +76,9 @@ func (n *Carrier) getSandbox(context.Context, *struct{}) (sandboxView, error) {
 	v := sandboxView{Active: true, Credit: n.cfg.Credit}
 	for _, m := range Numbers() {
 		v.Numbers = append(v.Numbers, numberView(m))
+	}
+	for _, r := range Rules() {
+		v.Rules = append(v.Rules, ruleView(r))
 	}
 	return v, nil
 }

@@ -83,9 +83,10 @@ func TestScriptedCallOverHTTP(t *testing.T) {
 			Number          int64
 			Kind, Behaviour string
 		}
+		Rules  []struct{ Numbers, Behaviour string }
 		Credit float64
 	}](t, body)
-	if status != 200 || !about.Active || len(about.Numbers) != 17 || about.Numbers[0].Number != 15005550001 || about.Credit != 100 {
+	if status != 200 || !about.Active || len(about.Numbers) != 17 || about.Numbers[0].Number != 15005550001 || len(about.Rules) != 2 || about.Rules[0].Behaviour == "" || about.Credit != 100 {
 		t.Errorf("%d %s", status, body)
 	}
 

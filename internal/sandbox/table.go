@@ -62,6 +62,17 @@ var smsTable = []Number{
 	{"15005550107", SMS, "echoes the text back as an inbound message"},
 }
 
+// Rule is what the network does with all numbers of a kind that are not magic.
+type Rule struct{ Numbers, Behaviour string }
+
+// Rules lists them, the first that fits counts.
+func Rules() []Rule {
+	return []Rule{
+		{"any other number on the platform", "delivered to its owner on the same server"},
+		{"any other number", "as +1 500 555 0001 / 0101"},
+	}
+}
+
 // Numbers lists the magic numbers.
 func Numbers() []Number {
 	var all []Number
