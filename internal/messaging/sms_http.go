@@ -197,11 +197,14 @@ func (s *Service) httpCancel(ctx context.Context, in *smsKey) (smsBody, error) {
 
 type smsPatch struct {
 	UUID   string `path:"uuid" format:"uuid"`
-	Readed bool   `json:"readed" required:"true"`
+	Readed *bool  `json:"readed"`
 }
 
 func (s *Service) httpReaded(ctx context.Context, in *smsPatch) (smsBody, error) {
-	m, err := s.MarkReaded(ctx, httpapi.Who(ctx).Account, in.UUID, in.Readed)
+	if in.Readed == nil { // only members that are there change something
+		return s.httpInbound(ctx, &smsKey{in.UUID})
+	}
+	m, err := s.MarkReaded(ctx, httpapi.Who(ctx).Account, in.UUID, *in.Readed)
 	return s.show(ctx, m, err)
 }
 

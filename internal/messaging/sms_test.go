@@ -185,6 +185,9 @@ func TestMagicNumbersBehaveAsTheTableSays(t *testing.T) {
 			t.Errorf("%d STOPs: an automated message was answered", asked)
 		}
 		read := r.do("PATCH", "/rest/sms/i/"+back["uuid"].(string), map[string]any{"readed": true}, 200)
+		if same := r.do("PATCH", "/rest/sms/i/"+back["uuid"].(string), map[string]any{}, 200); same["readed"] != true || same["modified_on"] != read["modified_on"] {
+			t.Fatalf("a PATCH of nothing: %v", same)
+		}
 		if read["readed"] != true || read["tnlease"] == nil {
 			t.Errorf("%v", read)
 		}
