@@ -131,6 +131,7 @@ type Service struct {
 	leases   *memo[e164.Number, number.Lease]
 	health   *memo[string, map[string]bool]
 	pool     *wheel
+	refs     references
 	intake   intake
 	buckets  *buckets
 	stats    Stats
@@ -180,6 +181,7 @@ func New(cfg Config) *Service {
 	s.leases = newMemo[e164.Number, number.Lease](factsFor, s.now)
 	s.health = newMemo[string, map[string]bool](30*time.Second, s.now)
 	s.pool, s.buckets, s.sent = newWheel(), newBuckets(), newSent()
+	s.refs.most = cacheSize
 	s.jobs.Handle(fragmentQueue, jobs.Options{Workers: 2}, s.joinLate)
 	return s
 }

@@ -295,7 +295,7 @@ func (s *Service) linkFor(m *Message) int {
 func (s *Service) submit(ctx context.Context, l Link, list []*Message) []carrier.Result {
 	wire := make([]carrier.Message, len(list))
 	for i, m := range list {
-		wire[i] = carrier.Message{ID: m.ID, From: m.From, To: m.To, Text: m.Text, Encoding: gsm.Encoding(m.Encoding), Segments: gsm.Split(m.Text, reference(m)), Expires: m.Expires, Automated: m.Automated}
+		wire[i] = carrier.Message{ID: m.ID, From: m.From, To: m.To, Text: m.Text, Encoding: gsm.Encoding(m.Encoding), Segments: gsm.Split(m.Text, s.refs.next(m)), Expires: m.Expires, Automated: m.Automated}
 	}
 	if b, ok := l.Driver.(carrier.Batcher); ok {
 		return b.SubmitAll(ctx, wire)
@@ -324,13 +324,4 @@ func (s *Service) submit(ctx context.Context, l Link, list []*Message) []carrier
 	}
 	wg.Wait()
 	return out
-}
-
-// reference is the 8-bit reference of a message's segments: it differs from that of the thread's messages before and after.
-func reference(m *Message) byte {
-	var n byte
-	for i := range len(m.ID) {
-		n = n*31 + m.ID[i]
-	}
-	return n
 }
