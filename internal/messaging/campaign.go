@@ -1,11 +1,13 @@
 package messaging
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/fault"
+	"github.com/opentact/opentact/internal/ident"
 )
 
 // The ready-made campaign of the sandbox (running.md, "Sandbox carrier").
@@ -98,6 +100,19 @@ func (s *Service) Campaigns(ctx context.Context, account string) ([]Campaign, er
 // Campaign gives a campaign by uuid or campaignId, or a 404.
 func (s *Service) Campaign(ctx context.Context, account, key string) (Campaign, error) {
 	return loadCampaign(ctx, s.db.Read(), account, key)
+}
+
+// campaignID gives the campaignId for the uuid of a campaign; any other text stays what it is.
+func (s *Service) campaignID(ctx context.Context, account, key string) (string, error) {
+	id, err := ident.Parse(key)
+	if err != nil {
+		return key, nil
+	}
+	c, err := s.Campaign(ctx, account, id)
+	if fault.Is(err, fault.NotFound) {
+		return key, nil
+	}
+	return cmp.Or(c.CampaignID, key), err // one that is not registered yet has no messages
 }
 
 // Brands lists the account's brands, newest first.

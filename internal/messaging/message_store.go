@@ -149,15 +149,29 @@ type Filter struct {
 	From, To                 string
 	TN                       string // own number, digits
 	Delivered, Readed        *bool
-	State, ReferenceID       string
+	State, ReferenceID       string // the latter a mask, as Thread
 	Thread, Type             string
-	Profile, Campaign        string
+	Profile, Campaign        Related
 	Parent                   string
 	From2, To2               time.Time // created
 	ModifiedFrom, ModifiedTo time.Time
 	Or                       bool
 	Order                    []Sort
 	Take, Skip               int
+}
+
+// Related filters by a related object: a set one without a name takes what has none.
+type Related struct {
+	Set  bool
+	Name string // uuid of a profile, mask for a campaignId
+}
+
+// none adds the filter for what has no such object, and tells whether that is all of the filter.
+func (r Related) none(w *db.Where, column string) bool {
+	if r.Set && r.Name == "" {
+		w.Add(column + " IS NULL")
+	}
+	return r.Name == ""
 }
 
 // Sort is one field of a sort order, by its wire name.
@@ -180,7 +194,7 @@ func (f *Filter) where() *db.Where {
 	if f.Parent != "" {
 		w.Fix("parent = ?", f.Parent)
 	}
-	for column, mask := range map[string]string{"message": f.Text, "sender": f.From, "recipient": f.To} {
+	for column, mask := range map[string]string{"message": f.Text, "sender": f.From, "recipient": f.To, "reference_id": f.ReferenceID, "thread": f.Thread} {
 		if mask != "" {
 			w.Mask(column, mask)
 		}
@@ -188,10 +202,16 @@ func (f *Filter) where() *db.Where {
 	if f.TN != "" {
 		w.Add("(CASE WHEN type = 'smsi' THEN recipient ELSE sender END) = ?", f.TN)
 	}
-	for column, v := range map[string]string{"state": f.State, "reference_id": f.ReferenceID, "thread": f.Thread, "type": f.Type, "profile": f.Profile, "campaign": f.Campaign} {
+	for column, v := range map[string]string{"state": f.State, "type": f.Type} {
 		if v != "" {
 			w.Add(column+" = ?", v)
 		}
+	}
+	if !f.Profile.none(w, "profile") {
+		w.Add("profile = ?", f.Profile.Name)
+	}
+	if !f.Campaign.none(w, "campaign") {
+		w.Mask("campaign", f.Campaign.Name)
 	}
 	if f.Delivered != nil {
 		w.Add("delivered = ?", *f.Delivered)

@@ -32,8 +32,8 @@ type OptOut struct {
 // OptOutFilter chooses entries of the ledger.
 type OptOutFilter struct {
 	Account                  string
-	Phone                    string // mask
-	Profile                  string
+	Phone                    string  // mask
+	Profile                  Related // none: of the whole account
 	Active                   *bool
 	From, To                 time.Time // created
 	ModifiedFrom, ModifiedTo time.Time

@@ -104,8 +104,8 @@ func (s *Service) OptOuts(ctx context.Context, f OptOutFilter) ([]OptOut, int, e
 	if f.Phone != "" {
 		w.Mask("phone", f.Phone)
 	}
-	if f.Profile != "" {
-		w.Add("profile = ?", f.Profile)
+	if !f.Profile.none(&w, "profile") {
+		w.Add("profile = ?", f.Profile.Name)
 	}
 	if f.Active != nil {
 		w.Add("is_active = ?", *f.Active)

@@ -266,18 +266,18 @@ func stateWord(s string) string {
 // smsSearch is SmsSearch.
 type smsSearch struct {
 	httpapi.Search `orderable:"tn,to,message,state,created_on,modified_on,reference_id,delivered"`
-	Message        string      `json:"message" minLength:"1" maxLength:"918" doc:"mask"`
-	From           string      `json:"from" minLength:"3" maxLength:"255" lenient:"true" doc:"mask"`
-	To             string      `json:"to" minLength:"3" maxLength:"255" lenient:"true" doc:"mask"`
-	TN             e164.Number `json:"tn"`
-	Delivered      *bool       `json:"delivered"`
-	State          string      `json:"state" enum:"created,sending,success,failed,sent"`
-	ReferenceID    string      `json:"reference_id"`
-	Readed         *bool       `json:"readed"`
-	Thread         string      `json:"thread"`
-	Type           string      `json:"type" enum:"smso,smsi,smsr,sms"`
-	Profile        string      `json:"messaging_profile" format:"uuid"`
-	Campaign       string      `json:"sms_campaign"`
+	Message        string              `json:"message" minLength:"1" maxLength:"918" doc:"mask"`
+	From           string              `json:"from" minLength:"3" maxLength:"255" lenient:"true" doc:"mask"`
+	To             string              `json:"to" minLength:"3" maxLength:"255" lenient:"true" doc:"mask"`
+	TN             e164.Number         `json:"tn"`
+	Delivered      *bool               `json:"delivered"`
+	State          string              `json:"state" enum:"created,sending,success,failed,sent"`
+	ReferenceID    string              `json:"reference_id" doc:"mask"`
+	Readed         *bool               `json:"readed"`
+	Thread         string              `json:"thread" doc:"mask"`
+	Type           string              `json:"type" enum:"smso,smsi,smsr,sms"`
+	Profile        httpapi.Opt[string] `json:"messaging_profile" format:"uuid" doc:"null: without one"`
+	Campaign       httpapi.Opt[string] `json:"sms_campaign" doc:"uuid, or mask for a campaignId; null: without one"`
 }
 
 func (s *Service) httpSearchOutbound(ctx context.Context, in *smsSearch) (httpapi.Page[smsBody], error) {
@@ -295,11 +295,15 @@ func (s *Service) httpSearch(ctx context.Context, in *smsSearch) (httpapi.Page[s
 func (s *Service) searchPage(ctx context.Context, in *smsSearch, types ...string) (httpapi.Page[smsBody], error) {
 	f := Filter{
 		Account: httpapi.Who(ctx).Account, Types: types, Text: in.Message, From: plainMask(in.From), To: plainMask(in.To), TN: in.TN.Digits(), Delivered: in.Delivered, Readed: in.Readed,
-		State: stateWord(in.State), ReferenceID: in.ReferenceID, Thread: in.Thread, Type: in.Type, Profile: in.Profile, Campaign: in.Campaign, Or: in.Or(), Take: in.Take, Skip: in.Skip,
+		State: stateWord(in.State), ReferenceID: in.ReferenceID, Thread: in.Thread, Type: in.Type, Profile: related(in.Profile), Campaign: related(in.Campaign), Or: in.Or(), Take: in.Take, Skip: in.Skip,
 		From2: moment(in.CreatedFrom), To2: moment(in.CreatedTo), ModifiedFrom: moment(in.ModifiedFrom), ModifiedTo: moment(in.ModifiedTo),
 	}
 	if f.Type == "sms" {
 		f.Type = Outbound
+	}
+	var err error
+	if f.Campaign.Name, err = s.campaignID(ctx, f.Account, f.Campaign.Name); err != nil {
+		return httpapi.Page[smsBody]{}, err
 	}
 	for _, o := range in.Order {
 		f.Order = append(f.Order, Sort{Field: o.Field, Desc: o.Desc})
@@ -315,6 +319,9 @@ func (s *Service) searchPage(ctx context.Context, in *smsSearch, types ...string
 	}
 	return httpapi.PageOf(in.Search, total, out), err
 }
+
+// related reads a filter by a related object; null takes what has none (rest-conventions §7).
+func related(o httpapi.Opt[string]) Related { return Related{Set: o.Set, Name: o.V} }
 
 // plainMask drops the "+" of a number: stored ones have none.
 func plainMask(s string) string {
