@@ -183,6 +183,7 @@ func New(cfg Config) *Service {
 	s.pool, s.buckets, s.sent = newWheel(), newBuckets(), newSent()
 	s.refs.most = cacheSize
 	s.jobs.Handle(fragmentQueue, jobs.Options{Workers: 2}, s.joinLate)
+	s.jobs.Handle(contactQueue, jobs.Options{Workers: 1}, s.contactsJob)
 	return s
 }
 

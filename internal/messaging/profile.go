@@ -97,8 +97,14 @@ func (s *Service) ModifyProfile(ctx context.Context, acc, id, user string, chang
 		if p, err = s.profile(ctx, tx, acc, id); err != nil {
 			return err
 		}
+		sticky := p.Sticky
 		change(&p)
 		p.Modified, p.ModifiedBy = s.now(), user
+		if p.Sticky && !sticky {
+			if err := s.findContacts(ctx, tx, &p); err != nil {
+				return err
+			}
+		}
 		return updateProfile(ctx, tx, p)
 	})
 	s.profiles.drop()

@@ -142,24 +142,6 @@ func cancel(ctx context.Context, tx *db.Tx, id string, at time.Time) ([]*Message
 		WHERE (uuid = $3 OR parent = $3) AND type = 'smso' AND state = 'created' RETURNING `+messageColumns, errorTitles["canceled"], db.At(at), id)
 }
 
-// lastContact gives the own number that last exchanged a message with a phone, or "".
-func lastContact(ctx context.Context, q db.Querier, profile, far string, since time.Time) (near string, err error) {
-	err = q.QueryRow(ctx, "SELECT COALESCE(max(near), '') FROM sms_contact WHERE profile = $1 AND far = $2 AND at >= $3", profile, far, since.UnixMicro()).Scan(&near)
-	if err != nil {
-		return "", fmt.Errorf("last contact: %w", err)
-	}
-	return near, nil
-}
-
-func saveContact(ctx context.Context, tx *db.Tx, profile, far, near string, at time.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO sms_contact (profile, far, near, at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (profile, far) DO UPDATE SET near = excluded.near, at = excluded.at`, profile, far, near, at.UnixMicro())
-	if err != nil {
-		return fmt.Errorf("save contact: %w", err)
-	}
-	return nil
-}
-
 // unhealthy gives the account's numbers whose last 50 final messages of 24 hours have under 50 % delivered or over 20 % carrier rejections.
 func unhealthy(ctx context.Context, q db.Querier, account string, now time.Time) (map[string]bool, error) {
 	rows, err := q.Query(ctx, `SELECT sender, state, delivered, error FROM sms WHERE account = $1 AND created_on >= $2 AND type = 'smso' AND (state = 'failed' OR delivered)

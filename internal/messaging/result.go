@@ -153,24 +153,6 @@ func (s *Service) settle(ctx context.Context, tx *db.Tx, list []*Message) error 
 	return nil
 }
 
-// noteContacts remembers who talked with whom, for profiles with sticky senders.
-func (s *Service) noteContacts(ctx context.Context, tx *db.Tx, list []*Message) error {
-	for _, m := range list {
-		if err := s.noteContact(ctx, tx, m, m.To, m.From); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Service) noteContact(ctx context.Context, tx *db.Tx, m *Message, far, near string) error {
-	p, err := s.cachedProfile(ctx, m.Account, m.Profile)
-	if err != nil || p == nil || !p.Sticky {
-		return err
-	}
-	return saveContact(ctx, tx, p.ID, far, near, m.Modified)
-}
-
 // itemsDone tells the requests of messages that left the queue: a request for one recipient ends with its message, a bulk one with its last.
 func (s *Service) itemsDone(ctx context.Context, tx *db.Tx, list []*Message) error {
 	finished := map[string][]*Message{}
