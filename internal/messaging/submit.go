@@ -278,7 +278,7 @@ func (s *Service) accountRate(account string) float64 {
 func (s *Service) linkFor(m *Message) int {
 	var fits []int
 	for i, l := range s.links {
-		if (m.Campaign == ReadyCampaign) != l.Sandbox && len(s.links) > 1 {
+		if m.Campaign == ReadyCampaign && !l.Sandbox || m.Campaign != ReadyCampaign && l.Sandbox && len(s.links) > 1 {
 			continue
 		}
 		if len(l.Prefixes) == 0 || slices.ContainsFunc(l.Prefixes, func(p string) bool { return strings.HasPrefix(m.To, p) }) {
