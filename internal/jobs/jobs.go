@@ -21,7 +21,7 @@ const (
 	freeEvery      = 5 * time.Second       // a dispatcher looks for leases that ran out
 	strayAfter     = 10 * time.Minute      // another node's lease that ran out so long ago is nobody's, however far the clocks are apart
 	meetPause      = 10 * time.Millisecond // after two nodes claimed of one order at the same moment
-	leaseMargin    = 15 * time.Second      // a lease outlives its handler's timeout by this
+	leaseMargin    = 15 * time.Second      // a lease outlives its handlers' timeouts by this
 	defaultTimeout = 30 * time.Second      // of a handler
 	defaultWorkers = 4
 	maxError       = 1000 // bytes of an error that are kept
@@ -81,6 +81,19 @@ func Kept() Outcome { return Outcome{kind: kept} }
 type Options struct {
 	Workers int           // jobs at once on this node
 	Timeout time.Duration // of one run; its context ends then
+	// Together does several jobs at once where more than one is due, at most Batch of them; they are ended in one transaction. It ends none itself. When it
+	// fails, each goes to the queue's Handler. nil: jobs are done one by one.
+	Together func(ctx context.Context, list []Job) error
+	Batch    int
+}
+
+// lease is how long a worker may have its jobs: together, and then each alone.
+func (o Options) lease() time.Duration {
+	runs := 1
+	if o.Batch > 1 {
+		runs += o.Batch
+	}
+	return time.Duration(runs)*o.Timeout + leaseMargin
 }
 
 // Handler does a job.
@@ -152,6 +165,9 @@ func (r *Runner) Handle(name string, opt Options, fn Handler) {
 	}
 	if opt.Timeout <= 0 {
 		opt.Timeout = defaultTimeout
+	}
+	if opt.Together == nil || opt.Batch <= 0 {
+		opt.Batch = 1
 	}
 	r.queues[name] = &queue{name: name, opt: opt, fn: fn, wake: make(chan time.Time, 1)}
 }

@@ -130,6 +130,21 @@ func finish(ctx context.Context, tx *db.Tx, j Job, owner string) error {
 	return nil
 }
 
+var finishSQL = db.NewBulk(`DELETE FROM job WHERE owner = CAST($1 AS TEXT) AND id IN (
+	SELECT v.column1 FROM {rows} AS v JOIN job AS j ON j.id = v.column1 AND j.attempt = v.column2)`, 1, "TEXT", "BIGINT")
+
+// finishAll is finish for many jobs.
+func finishAll(ctx context.Context, tx *db.Tx, list []Job, owner string) error {
+	args := make([]any, 0, 2*len(list))
+	for _, j := range list {
+		args = append(args, j.ID, int64(j.Attempt))
+	}
+	if _, err := finishSQL.Exec(ctx, tx, []any{owner}, args); err != nil {
+		return fmt.Errorf("end jobs: %w", err)
+	}
+	return nil
+}
+
 // putOff moves a job that the runner still holds.
 func putOff(ctx context.Context, tx *db.Tx, j Job, owner string, at time.Time, cause error) error {
 	_, err := tx.Exec(ctx, "UPDATE job SET owner = NULL, lease_until = NULL, run_at = $1, last_error = $2 WHERE id = $3 AND owner = $4 AND attempt = $5",

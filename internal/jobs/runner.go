@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -78,7 +79,7 @@ func (r *Runner) round(ctx context.Context, q *queue, free chan struct{}, worker
 			if err := r.fence(ctx, tx); err != nil {
 				return err
 			}
-			got, err = claim(ctx, tx, q.name, r.node, now, q.opt.Timeout+leaseMargin, n)
+			got, err = claim(ctx, tx, q.name, r.node, now, q.opt.lease(), n*q.opt.Batch)
 			return err
 		})
 		if err != nil {
@@ -87,19 +88,21 @@ func (r *Runner) round(ctx context.Context, q *queue, free chan struct{}, worker
 			}
 			got = nil
 		}
-		for range n - len(got) {
-			free <- struct{}{}
-		}
-		for _, j := range got {
+		busy := 0
+		for some := range slices.Chunk(got, q.opt.Batch) {
+			busy++
 			workers.Go(func() {
-				r.do(ctx, q, j)
+				r.doAll(ctx, q, some)
 				free <- struct{}{}
-				if j.Order != "" {
-					q.nudge(r.now()) // the next of its order may go
+				if slices.ContainsFunc(some, func(j Job) bool { return j.Order != "" }) {
+					q.nudge(r.now()) // the next of their orders may go
 				}
 			})
 		}
-		if len(got) < n {
+		for range n - busy {
+			free <- struct{}{}
+		}
+		if len(got) < n*q.opt.Batch {
 			return r.pause(ctx, q, now, err)
 		}
 	}
@@ -138,6 +141,47 @@ func (r *Runner) pause(ctx context.Context, q *queue, claimed time.Time, trouble
 		return pollEvery
 	}
 	return max(0, min(due.Sub(r.now()), pollEvery))
+}
+
+// doAll runs jobs together, else one after the other.
+func (r *Runner) doAll(ctx context.Context, q *queue, list []Job) {
+	if len(list) > 1 && r.together(ctx, q, list) {
+		return
+	}
+	for _, j := range list {
+		r.do(ctx, q, j)
+	}
+}
+
+// together runs jobs in one call and ends them in one transaction; false means that they are still to be done.
+func (r *Runner) together(ctx context.Context, q *queue, list []Job) bool {
+	if !r.holds() {
+		return false
+	}
+	if err := r.callAll(ctx, q, list); err != nil {
+		r.log.Debug("jobs are done one by one", "queue", q.name, "jobs", len(list), "error", err)
+		return false
+	}
+	failpoint.Hit("jobs.handled")
+	last, stop := context.WithTimeout(context.WithoutCancel(ctx), leaseMargin)
+	defer stop()
+	if err := r.db.Update(last, func(ctx context.Context, tx *db.Tx) error { return finishAll(ctx, tx, list, r.node) }); err != nil {
+		r.log.Warn("end jobs", "queue", q.name, "jobs", len(list), "error", err)
+	}
+	return true
+}
+
+// callAll is call for jobs that are done together.
+func (r *Runner) callAll(ctx context.Context, q *queue, list []Job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.log.Error("job handler panicked", "queue", q.name, "jobs", len(list), "panic", p, "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, q.opt.Timeout)
+	defer cancel()
+	return q.opt.Together(ctx, list)
 }
 
 // do runs one job and ends it as its outcome says.
