@@ -16,7 +16,8 @@ type work struct {
 	Inbound  []carrier.Inbound `json:"inbound,omitempty"`
 }
 
-// keep puts work into jobs: receipts for a second from now, messages for now. One job holds a whole batch.
+// keep puts work into jobs: receipts for a second from now, messages for now. One job holds a whole batch; those of small batches that fall due in one step
+// share their work.
 func (c *Carrier) keep(ctx context.Context, w work) error {
 	if len(w.Receipts)+len(w.Inbound) == 0 {
 		return nil
@@ -31,7 +32,11 @@ func (c *Carrier) keep(ctx context.Context, w work) error {
 		if len(w.Receipts) == 0 {
 			return nil
 		}
-		_, err := c.jobs.Enqueue(ctx, tx, jobs.New{Queue: queue, RunAt: now.Add(deliverAfter), Payload: work{Receipts: w.Receipts}})
+		later := jobs.New{Queue: queue, RunAt: now.Add(deliverAfter), Payload: work{Receipts: w.Receipts}}
+		if len(w.Receipts) <= few {
+			later.Queue, later.RunAt = fewQueue, later.RunAt.Truncate(step).Add(step)
+		}
+		_, err := c.jobs.Enqueue(ctx, tx, later)
 		return err
 	})
 }
@@ -51,6 +56,19 @@ func (c *Carrier) network(ctx context.Context, j jobs.Job) jobs.Outcome {
 		return jobs.Again(c.now().Add(deliverAfter), err)
 	}
 	return jobs.Finished()
+}
+
+// receiptsOf does several jobs with few receipts at once.
+func (c *Carrier) receiptsOf(ctx context.Context, list []jobs.Job) error {
+	var all []carrier.Receipt
+	for _, j := range list {
+		var w work
+		if err := j.Decode(&w); err != nil {
+			return err
+		}
+		all = append(all, w.Receipts...)
+	}
+	return c.sink.Receipts(ctx, all)
 }
 
 // bring hands messages to the sink: those of one number pair in order, different pairs at the same time.

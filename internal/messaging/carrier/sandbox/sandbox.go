@@ -18,6 +18,10 @@ import (
 // Limits of the package.
 const (
 	queue        = "messaging.sandbox"
+	fewQueue     = "messaging.sandbox.few" // jobs with few receipts
+	few          = 16                      // receipts
+	together     = 64                      // such jobs in one call
+	step         = 20 * time.Millisecond   // they are due at multiples of it
 	deliverAfter = time.Second
 	maxThrottled = 10000 // messages whose refusals are remembered
 	workers      = 8
@@ -67,6 +71,7 @@ func New(cfg Config) *Carrier {
 		c.now = time.Now
 	}
 	c.jobs.Handle(queue, jobs.Options{Workers: workers}, c.network)
+	c.jobs.Handle(fewQueue, jobs.Options{Workers: workers, Together: c.receiptsOf, Batch: together}, c.network)
 	return c
 }
 
