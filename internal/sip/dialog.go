@@ -401,6 +401,9 @@ func nextHop(target string, routes []string, source flow) flow {
 	if err != nil || ip.Is4() != from.Is4() || ip.IsUnspecified() || hidden(ip) && !hidden(from) {
 		return source
 	}
+	if source.local().Addr().IsLoopback() && !ip.IsLoopback() { // nothing leaves this machine from there
+		return source
+	}
 	port := uint16(u.Port)
 	if port == 0 {
 		port = 5060

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -438,4 +439,48 @@ func TestCallerWhoRequiresItGetsReliableProgress(t *testing.T) {
 	expect[Acked](t, in)
 	peer.send(rawRequest("BYE", "3", m.to.tag(), "bye"))
 	expect[Ended](t, in)
+}
+
+// contactOf is host and port of the Contact of a message.
+func contactOf(t *testing.T, m *message) string {
+	t.Helper()
+	u, ok := ParseURI(m.targetURI())
+	if !ok {
+		t.Fatalf("contact of %s", m.header("Contact"))
+	}
+	return hostPort(u.Host, u.Port)
+}
+
+func TestPublicAddressIsNotToldToPeersOnThisMachine(t *testing.T) {
+	p := newPhone(t, func(c *Config) { c.PublicAddr, c.Listen = "203.0.113.9", []string{"0.0.0.0:0"} })
+	at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), p.addr().Port())
+	peer := newRawPeer(t, at)
+	peer.send(rawInvite)
+	in := p.incoming(t)
+	if err := in.Accept(t.Context(), []byte("v=0\r\nanswer\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if got := contactOf(t, peer.status(200)); got != at.String() {
+		t.Errorf("Contact %s, want %s", got, at)
+	}
+	out := p.dial(t, peer.addr())
+	invite := peer.requestNamed("INVITE")
+	if got := contactOf(t, invite); got != at.String() || hostPort(invite.via.host, invite.via.port) != at.String() {
+		t.Errorf("Contact %s, Via %s:%d, want %s", got, invite.via.host, invite.via.port, at)
+	}
+	out.Hangup(Reason{})
+	outside := flow{sock: p.socks[0], remote: netip.MustParseAddrPort("198.51.100.7:5060")}
+	if host, port := p.advertised(outside); host != "203.0.113.9" || port != int(at.Port()) {
+		t.Errorf("a peer outside is told %s:%d", host, port)
+	}
+}
+
+func TestLoopbackSocketSendsNothingOutside(t *testing.T) {
+	box := &udpSocket{local: netip.MustParseAddrPort("127.0.0.1:5070")}
+	source := flow{sock: box, remote: netip.MustParseAddrPort("127.0.0.1:5060")}
+	for target, want := range map[string]string{"sip:a@203.0.113.9:5060": "127.0.0.1:5060", "sip:a@127.0.0.1:5080": "127.0.0.1:5080"} {
+		if got := nextHop(target, nil, source).remote.String(); got != want {
+			t.Errorf("requests for %s go to %s, want %s", target, got, want)
+		}
+	}
 }

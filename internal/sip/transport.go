@@ -86,21 +86,27 @@ func (ep *Endpoint) flowTo(ctx context.Context, transport string, remote netip.A
 	return flow{}, fmt.Errorf("sip: cannot dial transport %q", transport)
 }
 
-// advertised is the host and port that peers shall use to reach us over f.
+// advertised is the host and port that peers shall use to reach us over f. The public address is for peers on the other side of a NAT: one on this
+// machine would have to go out to the NAT and back in, which few allow, and a socket bound to a loopback address cannot send there at all.
 func (ep *Endpoint) advertised(f flow) (host string, port int) {
 	local := f.local()
-	host = ep.cfg.PublicAddr
 	port = int(local.Port())
 	if f.stream != nil {
 		port = ep.listenPort(f.stream.transport)
 	}
-	if host == "" {
-		host = local.Addr().String()
-		if !local.Addr().IsValid() || local.Addr().IsUnspecified() {
-			host = ep.localIP(f.remote)
-		}
+	switch {
+	case ep.cfg.PublicAddr != "" && !ep.onThisMachine(f.remote):
+		return ep.cfg.PublicAddr, port
+	case !local.Addr().IsValid() || local.Addr().IsUnspecified():
+		return ep.localIP(f.remote), port
 	}
-	return host, port
+	return local.Addr().String(), port
+}
+
+// onThisMachine says whether a peer is a program beside us: packets to an address of this machine leave from that same address.
+func (ep *Endpoint) onThisMachine(remote netip.AddrPort) bool {
+	ip := remote.Addr()
+	return ip.IsLoopback() || ip.IsValid() && ep.localIP(remote) == ip.String()
 }
 
 func (ep *Endpoint) listenPort(transport string) int {

@@ -194,6 +194,12 @@ func TestOwnAddressIsFoundWhenNoneIsSet(t *testing.T) {
 			_ = c.Play(bg, hum(700), false, "")
 		}
 	}, func(c *Config) { c.MediaIP = netip.Addr{} })
+	hearsItself(t, w)
+}
+
+// hearsItself lets a caller on this machine be told an address of this machine, and hear the tone of 700 Hz.
+func hearsItself(t *testing.T, w *world) {
+	t.Helper()
 	caller := newPhone(t).dial(w, "100")
 	answer := expect[sip.Answered](caller)
 	if s, err := sdp.Parse(answer.Body); err != nil || s.Conn.Addr != loopback {
@@ -202,6 +208,21 @@ func TestOwnAddressIsFoundWhenNoneIsSet(t *testing.T) {
 	caller.accepted(answer.Body)
 	caller.tone(700)
 	caller.bye()
+}
+
+func TestFarSideOnThisMachineIsNotToldTheAddressOfTheNAT(t *testing.T) {
+	nat := netip.MustParseAddr("203.0.113.9")
+	w := newWorld(t, func(c *Call) {
+		if mustAnswer(t, c) {
+			_ = c.Play(bg, hum(700), false, "")
+		}
+	}, func(c *Config) { c.MediaIP = nat })
+	hearsItself(t, w)
+	for remote, want := range map[string]netip.Addr{"198.51.100.7": nat, "127.0.0.9": loopback} {
+		if got, err := w.engine.ownAddr(netip.MustParseAddr(remote)); got != want || err != nil {
+			t.Errorf("%s is told %s, want %s: %v", remote, got, want, err)
+		}
+	}
 }
 
 func TestSocketsAreBoundWhereTheToldAddressCanArrive(t *testing.T) {

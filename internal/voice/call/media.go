@@ -60,13 +60,19 @@ func (c *Call) openMedia(l *leg, remote netip.Addr, list []sdp.Codec) (*media, e
 }
 
 // ownAddr is the address that a far side shall send to: the configured one, else the one from which packets to it leave. A far side
-// on this machine is told the address it used itself.
+// on this machine is told the address it used itself: the configured one may be that of a NAT, which sends nothing back in.
 func (e *Engine) ownAddr(remote netip.Addr) (netip.Addr, error) {
-	own := e.cfg.MediaIP
-	if own.IsValid() && !own.IsUnspecified() {
-		return own, nil
+	told := e.cfg.MediaIP
+	fixed := told.IsValid() && !told.IsUnspecified()
+	if fixed && !e.cfg.BindIP.IsUnspecified() {
+		return told, nil
 	}
-	return e.sources.get(remote, e.cfg.Now(), sourceOf)
+	leaves, err := e.sources.get(remote, e.cfg.Now(), sourceOf)
+	beside := remote.IsLoopback() || leaves == remote // packets to an address of this machine leave from that same address
+	if fixed && (err != nil || !beside) {
+		return told, nil
+	}
+	return leaves, err
 }
 
 // sourceOf asks the kernel from which address packets to remote leave.
