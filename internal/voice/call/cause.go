@@ -8,7 +8,7 @@ type Cause struct {
 	SIP    int    // what the far side answered, or what it is to be told
 	Reason string // ECallReason
 	By     string // caller, callee, platform, api or ""
-	Stack  string // the original of the far side: "SIP 486" or "Q.850 17"
+	Stack  string // the original of the far side: "SIP 486" of an answer, "Q.850 16" of a BYE or CANCEL that gives a cause
 }
 
 // Who may end a leg.

@@ -61,7 +61,7 @@ func (t *try) failure() (Cause, bool) {
 	}
 	c := Cause{Q850: FromSIP(f.Status), SIP: f.Status, By: ByCallee, Stack: "SIP " + itoa(f.Status)}
 	if f.Q850 != 0 {
-		c.Q850, c.Stack = f.Q850, c.Stack+" Q.850 "+itoa(f.Q850)
+		c.Q850 = f.Q850
 	}
 	return c.complete(), !t.early.done && slices.Contains(retryable, f.Status)
 }

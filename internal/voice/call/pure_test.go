@@ -122,7 +122,7 @@ func TestReasonHeaderWinsOverStatus(t *testing.T) {
 	tried := newTry()
 	tried.failed = sip.Failed{Status: 480, Q850: 20}
 	cause, _ := tried.failure()
-	if cause.Q850 != 20 || cause.SIP != 480 || cause.Reason != "unreachable" || cause.Stack != "SIP 480 Q.850 20" {
+	if cause.Q850 != 20 || cause.SIP != 480 || cause.Reason != "unreachable" || cause.Stack != "SIP 480" {
 		t.Errorf("%+v", cause)
 	}
 }
