@@ -36,7 +36,11 @@ func (s *Service) Route(ctx context.Context, r call.RouteRequest) ([]call.Attemp
 	}
 	parent := tagOf(&r.Leg)
 	ways, err := s.routeTo(ctx, target{
-		account: r.Account, to: r.To, callerID: cmp.Or(r.CallerID, r.From), inbound: r.CallerFrom, called: r.CalledTN, parent: parent, legID: r.Leg.ID,
+	identity := ""
+	if r.Leg.Direction == call.Out { // the number that the request for the call asked for, or was given
+		identity = string(parent.tn)
+	}
+		account: r.Account, to: r.To, callerID: cmp.Or(r.CallerID, r.From), identity: identity, inbound: r.CallerFrom, called: r.CalledTN, parent: parent, legID: r.Leg.ID,
 		profile: parent.profile, fromParty: r.Leg.From, direction: r.Leg.Direction,
 	})
 	if err != nil {
@@ -63,7 +67,7 @@ type target struct {
 	account   string
 	to        string // as written
 	callerID  string // asked for; "" leaves it to the rules
-	identity  string // a number that was asked for by its lease
+	identity  string // number of the call that dials, when it was made by REST
 	inbound   string // caller of the inbound call that goes on to the target
 	called    string // called number of that call
 	profile   string // outbound voice profile; "" is the account's default
@@ -119,9 +123,10 @@ func (s *Service) toAddress(ctx context.Context, t target, uri sip.URI) ([]call.
 		transport, _, _ = strings.Cut(strings.ToUpper(v), ";")
 	}
 	user := uri.User
-	request := "sip:" + uri.Host + ":" + strconv.Itoa(port)
+	at := net.JoinHostPort(uri.Host, strconv.Itoa(port))
+	request := "sip:" + at
 	if user != "" {
-		request = "sip:" + sip.EscapeUser(user) + "@" + uri.Host + ":" + strconv.Itoa(port)
+		request = "sip:" + sip.EscapeUser(user) + "@" + at
 	}
 	shown := strings.TrimPrefix(caller, "+")
 	return []call.Attempt{{

@@ -83,6 +83,10 @@ func TestWhereADialGoes(t *testing.T) {
 	if cause != nil || ways[0].Dest != "127.0.0.9:5070" || ways[0].Transport != "TCP" || ways[0].RequestURI != "sip:amy@127.0.0.9:5070" || ways[0].FromUser != "+13125550144" || ways[0].To != "amy" {
 		t.Errorf("address: %+v %v", ways, cause)
 	}
+	ways, cause = dial("sip:amy@[2606:4700::1]", "")
+	if cause != nil || ways[0].Dest != "[2606:4700::1]:5060" || ways[0].RequestURI != "sip:amy@[2606:4700::1]:5060" {
+		t.Errorf("IPv6 address: %+v %v", ways, cause)
+	}
 	for _, to := range []string{"911", "12", "hello"} {
 		if _, cause := dial(to, ""); cause == nil || cause.Reason != "no_route" {
 			t.Errorf("%s: %v", to, cause)
@@ -91,6 +95,33 @@ func TestWhereADialGoes(t *testing.T) {
 	h.leave("0.0001")
 	if _, cause := dial("13125550190", ""); cause == nil || cause.Reason != "no_balance" || n.freed != 1 {
 		t.Errorf("without money: %v, %d channels freed", cause, n.freed)
+	}
+}
+
+func TestDialOfACallMadeByRESTShowsTheNumberOfTheCall(t *testing.T) {
+	n := &network{}
+	h := build(t, dbtest.SQLite(t), func(c *Config) { c.Routes = n })
+	profile, asked, other := h.lease(0), h.lease(0), h.lease(0)
+	n.own, n.lease = profile.TN, profile.ID
+	leg := call.Leg{ID: ident.New(), Account: h.ann.Account, Direction: call.Out, From: string(asked.TN), To: "13125550144", Tag: &tag{tn: asked.TN, lease: asked.ID}}
+	dial := func(to, callerID string) []call.Attempt {
+		ways, cause := h.s.Route(t.Context(), call.RouteRequest{Account: h.ann.Account, Type: kindXML, To: to, CallerID: callerID, Leg: leg})
+		if cause != nil {
+			t.Fatalf("%s: %+v", to, cause)
+		}
+		return ways
+	}
+	if ways := dial("+13125550190", ""); n.asked.From != asked.TN || ways[0].Asserted != asked.TN.Plus() {
+		t.Errorf("network: asked for %s, %+v", n.asked.From, ways[0])
+	}
+	if ways := dial(string(other.TN), ""); ways[0].FromUser != asked.TN.Plus() {
+		t.Errorf("on-net: %+v", ways[0])
+	}
+	if ways := dial("sip:amy@127.0.0.9", ""); ways[0].FromUser != string(asked.TN) {
+		t.Errorf("address: %+v", ways[0])
+	}
+	if dial("+13125550190", profile.TN.Plus()); n.asked.From != profile.TN {
+		t.Errorf("callerId of the Dial: asked for %s", n.asked.From)
 	}
 }
 
