@@ -212,13 +212,28 @@ func (r routes) Route(ctx context.Context, q db.Querier, req voice.RouteRequest)
 		return voice.RouteSet{}, refusal(err)
 	}
 	set := voice.RouteSet{
-		Profile: found.Profile.ID, From: found.From, Own: found.Own, Lease: found.Lease, To: found.To, MaxDuration: found.Profile.MaxDuration, Release: release,
+		Profile: found.Profile.ID, From: found.From, Own: found.Own, Lease: found.Lease, To: found.To, MaxDuration: found.Profile.MaxDuration, Release: release, Record: recording(found),
 		Rate: voice.Rate{PerMin: found.Rate.PerMin, Setup: found.Rate.Setup, MinTime: found.Rate.MinTime, Interval: found.Rate.Interval, Grace: found.Rate.Grace},
 	}
 	for _, at := range found.Attempts {
-		set.Ways = append(set.Ways, voice.Way{Host: at.Host, Port: at.Port, Transport: at.Transport, User: at.User, From: at.From, AuthUser: at.Login, AuthPass: at.Password, Codecs: at.Codecs})
+		set.Ways = append(set.Ways, voice.Way{
+			Host: at.Host, Port: at.Port, Transport: at.Transport, User: at.User, From: at.From, AuthUser: at.Login, AuthPass: at.Password, Codecs: at.Codecs,
+			Admit: func() (func(), bool) { return r.trunk.AdmitCarrier(at) },
+		})
 	}
 	return set, nil
+}
+
+// recording is what the profile of a call wants recorded (voice-semantics §11); nil is nothing.
+func recording(r trunk.Route) *call.RecordOptions {
+	if !r.Profile.Records(r.From) {
+		return nil
+	}
+	o := &call.RecordOptions{Format: r.Profile.Format, Channels: "mono"}
+	if r.Profile.Tracks == 1 {
+		o.Channels = "dual"
+	}
+	return o
 }
 
 // refusal says a refusal of trunk in the words of voice.

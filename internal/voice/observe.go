@@ -26,8 +26,7 @@ type tag struct {
 	rate    Rate
 	meta    *metaBag
 	hook    hook
-	refused bool          // no webhook tells of a refused call
-	longest time.Duration // of the outbound voice profile; 0: none
+	refused bool // no webhook tells of a refused call
 }
 
 // hook is where state webhooks of a call go.

@@ -146,9 +146,8 @@ func (s *Service) ring(ctx context.Context, n *NewCall, sc *script) (live, *tag,
 		release(ways)
 		return nil, nil, err
 	}
-	longest := cmp.Or(n.Longest, longestCall)
-	if t.longest > 0 {
-		longest = min(longest, t.longest)
+	if sc.record == nil {
+		sc.record = ways[0].Record
 	}
 	id := ident.New()
 	if err := s.ahead(ctx, n, call.Leg{ID: id, Account: n.Account, Type: kindXML, Direction: call.Out, From: ways[0].From, To: ways[0].To, Tag: &t}); err != nil {
@@ -157,7 +156,7 @@ func (s *Service) ring(ctx context.Context, n *NewCall, sc *script) (live, *tag,
 	}
 	c, err := s.engine.Place(context.WithValue(ctx, preparedKey{}, ways), call.Outbound{
 		ID: id, Account: n.Account, Type: kindXML, From: caller,
-		Targets: []call.Target{{To: strings.TrimSpace(n.To), Timeout: cmp.Or(n.Ring, defaultRing)}}, Timeout: cmp.Or(n.Ring, defaultRing), MaxDuration: longest, Tag: &t,
+		Targets: []call.Target{{To: strings.TrimSpace(n.To), Timeout: cmp.Or(n.Ring, defaultRing)}}, Timeout: cmp.Or(n.Ring, defaultRing), MaxDuration: cmp.Or(n.Longest, longestCall), Tag: &t,
 	})
 	if err != nil && n.Ahead != nil {
 		err = errors.Join(err, s.db.Update(context.WithoutCancel(ctx), func(ctx context.Context, tx *db.Tx) error { return dropLeg(ctx, tx, id) }))

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/opentact/opentact/internal/e164"
 	"github.com/opentact/opentact/internal/fault"
@@ -35,11 +36,11 @@ func (s *Service) Route(ctx context.Context, r call.RouteRequest) ([]call.Attemp
 		return prepared, nil
 	}
 	parent := tagOf(&r.Leg)
-	ways, err := s.routeTo(ctx, target{
 	identity := ""
 	if r.Leg.Direction == call.Out { // the number that the request for the call asked for, or was given
 		identity = string(parent.tn)
 	}
+	ways, err := s.routeTo(ctx, target{
 		account: r.Account, to: r.To, callerID: cmp.Or(r.CallerID, r.From), identity: identity, inbound: r.CallerFrom, called: r.CalledTN, parent: parent, legID: r.Leg.ID,
 		profile: parent.profile, fromParty: r.Leg.From, direction: r.Leg.Direction,
 	})
@@ -226,10 +227,27 @@ func (s *Service) toNetwork(ctx context.Context, t target, n e164.Number) ([]cal
 	for _, w := range set.Ways {
 		out = append(out, t.by(w, set))
 	}
-	if len(out) > 0 {
-		out[0].Release = set.Release
-	}
+	share(out, set.Release)
 	return out, nil
+}
+
+// share lets a release wait for the last of several attempts: the call keeps its channels while it goes from one carrier to the next.
+func share(ways []call.Attempt, release func()) {
+	if release == nil {
+		return
+	}
+	left := new(atomic.Int32)
+	left.Store(int32(len(ways)))
+	for i := range ways {
+		ways[i].Release = func() {
+			if left.Add(-1) == 0 {
+				release()
+			}
+		}
+	}
+	if len(ways) == 0 {
+		release()
+	}
 }
 
 // by is the attempt to reach a number by one carrier.
@@ -245,7 +263,6 @@ func (t *target) by(w Way, set RouteSet) call.Attempt {
 	}
 	at := net.JoinHostPort(w.Host, strconv.Itoa(cmp.Or(w.Port, sipPort)))
 	child := t.child(set.To, chargeOut, set.Rate)
-	child.longest = set.MaxDuration
 	if set.Lease != "" {
 		child.lease, child.leased, child.tn = set.Lease, nil, set.Own
 	}
@@ -253,6 +270,7 @@ func (t *target) by(w Way, set RouteSet) call.Attempt {
 		Dest: at, Transport: strings.ToUpper(w.Transport), RequestURI: "sip:" + sip.EscapeUser(cmp.Or(w.User, set.To.Plus())) + "@" + at,
 		FromUser: cmp.Or(w.From, set.From.Plus()), Asserted: set.From.Plus(), AuthUser: w.AuthUser, AuthPassword: w.AuthPass, AuthRealm: w.AuthRealm,
 		Headers: headers, Codecs: w.Codecs, To: string(set.To), From: string(set.From), Tag: child,
+		Admit: w.Admit, Longest: set.MaxDuration, Record: set.Record,
 	}
 }
 

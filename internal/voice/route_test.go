@@ -125,6 +125,22 @@ func TestDialOfACallMadeByRESTShowsTheNumberOfTheCall(t *testing.T) {
 	}
 }
 
+func TestChannelsAreHeldFromCarrierToCarrier(t *testing.T) {
+	n := &network{}
+	h := build(t, dbtest.SQLite(t), func(c *Config) { c.Routes = n })
+	n.own = h.lease(0).TN
+	ways, err := h.s.routeTo(t.Context(), target{account: h.ann.Account, to: "+13125550190"})
+	if err != nil || len(ways) != 2 {
+		t.Fatal(ways, err)
+	}
+	if ways[0].Release(); n.freed != 0 {
+		t.Error("freed while the second carrier is still to be tried")
+	}
+	if ways[1].Release(); n.freed != 1 {
+		t.Errorf("freed %d times", n.freed)
+	}
+}
+
 func TestPrivateAddressesAreRefusedUnlessAllowed(t *testing.T) {
 	h := build(t, dbtest.SQLite(t), func(c *Config) { c.Fetch = fetch.New(fetch.Options{}) })
 	for _, to := range []string{"sip:a@127.0.0.1", "sip:a@10.0.0.1:5060", "a@[::1]"} {

@@ -21,6 +21,7 @@ import (
 	"github.com/opentact/opentact/internal/money"
 	"github.com/opentact/opentact/internal/number"
 	"github.com/opentact/opentact/internal/speech"
+	"github.com/opentact/opentact/internal/voice/call"
 )
 
 // Times and sizes of the subject.
@@ -74,8 +75,9 @@ type RouteSet struct {
 	To          e164.Number
 	Ways        []Way
 	Rate        Rate
-	MaxDuration time.Duration // of the profile; 0: none
-	Release     func()        // gives the channels back when the call is over; may be nil
+	MaxDuration time.Duration       // of the profile; 0: none
+	Record      *call.RecordOptions // that the profile asks for; nil: none
+	Release     func()              // gives the channels back when the call is over; may be nil
 }
 
 // Way is one carrier's address for a call.
@@ -90,6 +92,7 @@ type Way struct {
 	AuthRealm string
 	Headers   map[string]string
 	Codecs    []string
+	Admit     func() (release func(), ok bool) // asks for room at the carrier; nil: there always is
 }
 
 // Channels counts an inbound call against the account's limit; release gives the channel back. The error is any refusal.

@@ -40,7 +40,7 @@ func (c *Call) join(l *leg, longest time.Duration) (*bridge, error) {
 	br := &bridge{b: l, media: joined, since: c.engine.cfg.Now(), over: make(chan struct{})}
 	c.br = br
 	c.joined.Store(l)
-	if longest > 0 {
+	if longest = l.way.within(longest); longest > 0 {
 		br.timer = c.after(longest, func() {
 			if c.br == br {
 				c.end(Cause{Q850: NormalClearing, Reason: "max_duration", By: ByPlatform}, false)

@@ -25,6 +25,7 @@ const (
 	NoAnswer         = 19
 	LoseRace         = 26
 	Unspecified      = 31
+	Congestion       = 34
 	OutOfOrder       = 38
 	TemporaryFailure = 41
 	Incompatible     = 88

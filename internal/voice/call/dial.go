@@ -244,6 +244,9 @@ func (d *dialing) joined(ctx context.Context, f *fork) (DialResult, bool) {
 		return DialResult{}, false
 	}
 	f.won = true
+	if wanted := c.wayRecord(l); wanted != nil && d.r.RecordFrom == "" {
+		d.r.Record, d.r.RecordFrom = *wanted, RecordFromAnswer
+	}
 	if d.r.RecordFrom == RecordFromAnswer {
 		d.record(ctx)
 	}
@@ -263,6 +266,12 @@ func (d *dialing) joined(ctx context.Context, f *fork) (DialResult, bool) {
 	}
 	result.Duration = br.last
 	return result, true
+}
+
+// wayRecord is the recording that the way of a leg asks for, or nil.
+func (c *Call) wayRecord(l *leg) (o *RecordOptions) {
+	c.do(func() { o = l.way.Record })
+	return o
 }
 
 // recordBridge lets the recording end with the bridge, which may outlive the Dial.

@@ -304,6 +304,57 @@ func TestNextRouteIsTriedAfter503AndSilence(t *testing.T) {
 	}
 }
 
+func TestCarrierWithoutRoomIsPassedOver(t *testing.T) {
+	good, full := newPhone(t), newPhone(t)
+	w, results := dialWorld(t, DialRequest{Targets: to("200")}, nil)
+	var taken, held atomic.Int32
+	room := func(ok bool) func() (func(), bool) {
+		return func() (func(), bool) {
+			if !ok {
+				return nil, false
+			}
+			taken.Add(1)
+			held.Add(1)
+			return func() { held.Add(-1) }, true
+		}
+	}
+	route := func(r RouteRequest) ([]Attempt, *Cause) {
+		one, two, three := attempt(r, full), attempt(r, full), attempt(r, good)
+		one.Admit, two.Admit, three.Admit = room(false), room(true), room(true)
+		one.Release = func() { held.Add(-10) }
+		held.Add(10)
+		return []Attempt{one, two, three}, nil
+	}
+	w.change(func() { w.route = route })
+	caller := newPhone(t).dial(w, "100")
+	_ = full.incoming().d.Reject(503, sip.Reason{})
+	callee := good.incoming()
+	if len(full.calls) != 0 || taken.Load() != 2 || held.Load()%10 != 1 {
+		t.Errorf("%d calls more to the carrier without room, %d channels taken, %d held", len(full.calls), taken.Load(), held.Load())
+	}
+	callee.answer(200)
+	expect[sip.Answered](caller)
+	callee.bye()
+	result(t, results)
+	caller.bye()
+	w.gone()
+	if held.Load() != 0 {
+		t.Errorf("%d channels held after the call", held.Load())
+	}
+	w.change(func() {
+		w.route = func(r RouteRequest) ([]Attempt, *Cause) {
+			one := attempt(r, full)
+			one.Admit = room(false)
+			return []Attempt{one}, nil
+		}
+	})
+	caller = newPhone(t).dial(w, "100")
+	if r := result(t, results); r.Status != StatusFailed || r.Targets[0].Q850 != Congestion || len(full.calls) != 0 {
+		t.Errorf("no carrier has room: %+v", r)
+	}
+	caller.d.Hangup(sip.Reason{})
+}
+
 func TestAtMostThreeRoutesAreTried(t *testing.T) {
 	full := newPhone(t)
 	w, results := dialWorld(t, DialRequest{Targets: to("200")}, nil)
@@ -412,6 +463,49 @@ func TestLongestBridgeHangsUpBothSides(t *testing.T) {
 	expect[sip.Ended](caller)
 	if r := result(t, results); r.Status != StatusAnswered || r.Duration < 200*time.Millisecond || r.Targets[0].Reason != "max_duration" {
 		t.Errorf("result %+v", r)
+	}
+}
+
+func TestWayLimitsTheBridgeAndHasItRecorded(t *testing.T) {
+	b := newPhone(t)
+	w, results := dialWorld(t, DialRequest{Targets: to("200"), MaxDuration: time.Hour}, nil)
+	w.change(func() {
+		w.route = func(r RouteRequest) ([]Attempt, *Cause) {
+			a := attempt(r, b)
+			a.Longest, a.Record = 400*time.Millisecond, &RecordOptions{Channels: "dual"}
+			return []Attempt{a}, nil
+		}
+	})
+	caller := newPhone(t).dial(w, "100")
+	b.incoming().answer(200)
+	expect[sip.Answered](caller)
+	r := result(t, results)
+	if cause := ended(t, w, r.Call); cause.Reason != "max_duration" || r.Duration < 400*time.Millisecond {
+		t.Errorf("cause %+v after %v", cause, r.Duration)
+	}
+	rec := w.facts.record(t, "available", func(r Record) bool { return r.State == RecordAvailable })
+	if rec.Channels != "dual" || rec.Duration < 300*time.Millisecond {
+		t.Errorf("recorded %+v", rec)
+	}
+}
+
+func TestWayLimitsAPlacedCall(t *testing.T) {
+	b := newPhone(t)
+	w := newWorld(t, nil)
+	w.change(func() {
+		w.route = func(r RouteRequest) ([]Attempt, *Cause) {
+			a := attempt(r, b)
+			a.Longest = 300 * time.Millisecond
+			return []Attempt{a}, nil
+		}
+	})
+	c, err := w.engine.Place(bg, Outbound{Targets: to("200"), MaxDuration: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.incoming().answer(200)
+	if cause := ended(t, w, c.A().ID); cause.Reason != "max_duration" {
+		t.Errorf("cause %+v", cause)
 	}
 }
 

@@ -58,6 +58,11 @@ type Attempt struct {
 	Local                  string   // leased number on this platform that is called
 	Tag                    any      // of the leg
 	Release                func()   // called once when the attempt is over or was not needed
+
+	// Admit asks the carrier of the attempt for room right before the INVITE; false passes the attempt over. nil: there is always room.
+	Admit   func() (release func(), ok bool)
+	Longest time.Duration  // of a call by this way, whatever else is asked for; 0: no limit of its own
+	Record  *RecordOptions // a call by this way is recorded from its answer, unless it is recorded anyway; nil: it is not
 }
 
 // Blob is the store of recordings; *blob.Store is one.

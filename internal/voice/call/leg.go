@@ -44,8 +44,9 @@ type leg struct {
 	dialog  *sip.Dialog // of an inbound leg, or of the current try
 	try     *try        // nil for an inbound leg
 	tries   int
-	media   *media // nil until there is something to hear
-	release func() // gives a leased route back; nil without
+	media   *media   // nil until there is something to hear
+	way     *Attempt // that is tried, or was taken; nil for an inbound leg
+	release func()   // gives a leased route back; nil without
 	acked   chan struct{}
 	isAcked bool
 	over    chan struct{} // closed at hangup

@@ -73,6 +73,11 @@ func (c *Call) reach(ctx context.Context, l *leg, attempts []Attempt, news func(
 	cause := Cause{Q850: 3, Reason: "no_route", By: ByPlatform}
 	for i := range attempts[:min(len(attempts), maxAttempts)] {
 		t := newTry()
+		c.do(l.freeRoute)
+		if !attempts[i].admit() {
+			cause = Cause{Q850: Congestion, By: ByPlatform}.complete()
+			continue
+		}
 		if err := c.invite(ctx, l, t, &attempts[i]); err != nil {
 			if ctx.Err() != nil {
 				cause = c.given(ctx)
@@ -148,6 +153,32 @@ func releaseAll(attempts []Attempt) {
 	}
 }
 
+// admit takes room at the carrier; Release gives it back with the rest.
+func (a *Attempt) admit() bool {
+	if a.Admit == nil {
+		return true
+	}
+	room, ok := a.Admit()
+	if ok {
+		route := a.Release
+		a.Release = func() {
+			room()
+			if route != nil {
+				route()
+			}
+		}
+	}
+	return ok
+}
+
+// within is a longest duration that the way of the leg may shorten.
+func (a *Attempt) within(longest time.Duration) time.Duration {
+	if a == nil || a.Longest <= 0 {
+		return longest
+	}
+	return min(longest, a.Longest)
+}
+
 // invite sends the INVITE of an attempt. The lease of the route goes to the leg.
 func (c *Call) invite(ctx context.Context, l *leg, t *try, a *Attempt) error {
 	remote, lookup := destination(ctx, a)
@@ -213,6 +244,7 @@ func (c *Call) turn(l *leg, t *try, a *Attempt, remote netip.Addr) (callID strin
 	}
 	l.freeRoute()
 	l.release, a.Release = a.Release, nil
+	l.way = a
 	l.try, l.dialog = t, nil
 	l.tries++
 	l.set(func(s *Leg) {
@@ -334,6 +366,7 @@ func (e *Engine) Place(ctx context.Context, p Outbound) (*Call, error) {
 		p.ID = ident.New()
 	}
 	c := newCall(e, Leg{ID: p.ID, Account: p.Account, Type: p.Type, Direction: Out, From: attempts[0].From, To: attempts[0].To, Tag: p.Tag}, p.MaxDuration)
+	c.max = attempts[0].within(c.max)
 	c.a.try = newTry()
 	if err := e.enroll(c); err != nil {
 		releaseAll(attempts)
