@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opentact/opentact/internal/blob"
@@ -104,6 +105,7 @@ func (a *App) connect(c *calls) error {
 	if c.sip, err = sip.New(conf, phones{c}); err != nil {
 		return err
 	}
+	a.domains.trunk.PingWith(pings{c.sip})
 	if c.ports, err = rtp.NewPorts(int(a.cfg.RTPPorts.First), int(a.cfg.RTPPorts.Last)); err != nil {
 		return fmt.Errorf("rtp-ports: %w", err)
 	}
@@ -234,6 +236,15 @@ func recording(r trunk.Route) *call.RecordOptions {
 		o.Channels = "dual"
 	}
 	return o
+}
+
+// pings asks carriers for a sign of life; any answer is one.
+type pings struct{ sip *sip.Endpoint }
+
+func (p pings) Ping(ctx context.Context, h trunk.Host) error {
+	uri := "sip:" + net.JoinHostPort(strings.Trim(h.Host, "[]"), strconv.Itoa(h.Port))
+	_, err := p.sip.Options(ctx, uri, h.Transport)
+	return err
 }
 
 // refusal says a refusal of trunk in the words of voice.

@@ -79,6 +79,7 @@ func (r *rounds) start(ctx context.Context) {
 	for _, c := range r.s.table.Load().carriers {
 		due, known := r.next[c.ID]
 		if c.Voice.OptionsPing == 0 || len(c.Voice.Hosts) == 0 {
+			r.s.health.forget(c.ID) // what was found while it was asked says nothing for ever
 			continue
 		}
 		living[c.ID] = due

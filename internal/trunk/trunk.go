@@ -64,7 +64,7 @@ type Config struct {
 	Accounts Accounts
 	Numbers  Numbers
 	Prices   Pricer
-	Pinger   Pinger // nil: the state of carriers comes from SetState alone
+	Pinger   Pinger // nil, also later: the state of carriers comes from SetState alone
 	Logger   *slog.Logger
 	Now      func() time.Time // nil: time.Now
 	Rand     func(n int) int  // 0 ≤ result < n; nil: math/rand
@@ -108,6 +108,9 @@ func New(cfg Config) *Service {
 	s.table.Store(&table{})
 	return s
 }
+
+// PingWith names who asks carriers for a sign of life; call it before Run.
+func (s *Service) PingWith(p Pinger) { s.pinger = p }
 
 // ShowDomains names who shows the domains of a profile; call it before the first request.
 func (s *Service) ShowDomains(d Domains) { s.domains = d }
