@@ -45,8 +45,13 @@ type phones struct{ c *calls }
 
 func (p phones) Invite(d *sip.Dialog) { p.c.voice.Invite(d) }
 
-// Request leaves REGISTER, MESSAGE and the like to the endpoint's own answer, 405 with Allow.
-func (p phones) Request(*sip.Request) sip.Response { return sip.Response{} }
+// Request leaves REGISTER, MESSAGE and the like to the endpoint's own answer, 405 with Allow. Who goes on asking is looking for a way in.
+func (p phones) Request(r *sip.Request) sip.Response {
+	p.c.suspect(r.RemoteAddr().Addr())
+	return sip.Response{}
+}
+
+func (c *calls) suspect(ip netip.Addr) { c.sip.Suspect(ip) }
 
 // newCalls builds the voice side without starting anything.
 func (a *App) newCalls(ctx context.Context) (*calls, error) {
@@ -76,7 +81,7 @@ func (a *App) newCalls(ctx context.Context) (*calls, error) {
 	c.voice = voice.New(voice.Config{
 		DB: a.db, Events: m.events, Jobs: m.jobs, Accounts: m.accounts, Billing: m.billing, Numbers: m.numbers, Fetch: m.fetch, Speech: c.speech, Blob: c.media, Signer: signer,
 		Carriers: m.trunk, Routes: routes{m.trunk}, Channels: m.trunk, Webhooks: stateWebhooks{m.webhooks}, Profiles: m.trunk, Prefixes: prefixes{m.trunk},
-		Node: m.node.ID(), Nodes: m.node, Bus: a.bus, Fence: m.node.Fence, APIURL: a.cfg.APIURL, SIPAddr: c.local, Logger: a.log,
+		Node: m.node.ID(), Nodes: m.node, Bus: a.bus, Fence: m.node.Fence, APIURL: a.cfg.APIURL, SIPAddr: c.local, Suspect: c.suspect, Logger: a.log,
 	})
 	m.node.OnDead("calls", c.voice.TakeBack)
 	m.voice = c.voice
@@ -85,7 +90,7 @@ func (a *App) newCalls(ctx context.Context) (*calls, error) {
 
 // connect builds SIP endpoint and engine, which need the domain as their ear.
 func (a *App) connect(c *calls) error {
-	conf := sip.Config{Listen: a.cfg.SIPAddr, UserAgent: "Opentact/" + a.build.Version, Logger: a.log}
+	conf := sip.Config{Listen: a.cfg.SIPAddr, UserAgent: "Opentact/" + a.build.Version, Logger: a.log, Trusted: trusted(a.domains.trunk)}
 	var mediaIP netip.Addr
 	if a.cfg.PublicIP != "auto" && a.cfg.PublicIP != "" {
 		ip, err := netip.ParseAddr(a.cfg.PublicIP)
@@ -118,6 +123,21 @@ func (a *App) connect(c *calls) error {
 		c.sandbox, err = a.newSandbox(c)
 	}
 	return err
+}
+
+// trusted are the sources that are never banned: carriers, and this machine, whose own calls to itself would be lost with a careless program beside it.
+func trusted(carriers *trunk.Service) func(netip.Addr) bool {
+	own := map[netip.Addr]bool{}
+	addrs, _ := net.InterfaceAddrs() // an error leaves loopback
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			own[p.Addr().WithZone("")] = true
+		}
+	}
+	return func(ip netip.Addr) bool {
+		_, _, ok := carriers.Match(netip.AddrPortFrom(ip, 0))
+		return ok || ip.IsLoopback() || own[ip.WithZone("")]
+	}
 }
 
 // bindIP is where media sockets listen: behind NAT the address told to others is not ours to bind, so all of them.

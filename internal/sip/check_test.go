@@ -238,19 +238,6 @@ func TestSourceOverItsRateGets503(t *testing.T) {
 	}
 }
 
-func TestDroppedSourceHearsNothing(t *testing.T) {
-	t.Parallel()
-	b := newPhone(t, func(c *Config) { c.Drop = func(netip.Addr) bool { return true } })
-	peer := newRawPeer(t, b.addr())
-	peer.send(strings.Replace(soundOptions, "192.0.2.1;", "{me};rport;", 1))
-	if m := peer.readFor(30 * time.Millisecond); m != nil {
-		t.Errorf("status %d", m.status)
-	}
-	if c := b.Counters(); c.Banned != 1 {
-		t.Errorf("%+v", c)
-	}
-}
-
 func FuzzDatagram(f *testing.F) {
 	for _, c := range checkCases {
 		f.Add(crlf(strings.Replace(c.text, c.edit[0], c.edit[1], 1)))

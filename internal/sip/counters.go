@@ -12,7 +12,7 @@ type Counters struct {
 	Received       uint64 // messages that came, before anything was looked at
 	QueueFull      uint64 // dropped unparsed: the workers were behind
 	TooLarge       uint64 // dropped: longer than 64 KiB
-	Banned         uint64 // dropped by Config.Drop
+	Banned         uint64 // dropped: requests and connections of banned sources
 	Garbage        uint64 // dropped: not SIP, or nobody to answer
 	Refused        uint64 // answered 4xx or 5xx by the checks
 	Shed           uint64 // answered 503: overload, source rate or draining

@@ -2,7 +2,7 @@
 //
 // An Endpoint owns the sockets. A Dialog is one call leg in either direction; direction is a field. The owner of a Dialog hears
 // Events one after the other through Observe and steers with Ring, Accept, Reject, ReInvite, SendInfo, Bye and Hangup. SDP passes through
-// as bytes. Options asks a peer for a sign of life. An Authenticator is the server side of digest for the registrar and for callers that must prove who they are.
+// as bytes. Options asks a peer for a sign of life. Suspect silences who only guesses. An Authenticator is the server side of digest for the registrar and for callers that must prove who they are.
 //
 // The path of a datagram: transport_udp.go reads it and does nothing else · shard.go queues it by Call-ID, so that the messages of a call
 // are handled in their order by one worker · parse.go cuts it into a message · check.go refuses what is wrong before anything else

@@ -25,10 +25,13 @@ type Config struct {
 	Logger     *slog.Logger
 	Now        func() time.Time
 
-	T1, T2, T4 time.Duration         // RFC 3261 §17.1.1.1; default 500 ms, 4 s, 5 s
-	Workers    int                   // shards; default the number of CPUs
-	SourceRate float64               // new requests per second and source address; default 10,000, beyond it 503
-	Drop       func(netip.Addr) bool // true: say nothing to this source. Called for every datagram and connection
+	T1, T2, T4 time.Duration // RFC 3261 §17.1.1.1; default 500 ms, 4 s, 5 s
+	Workers    int           // shards; default the number of CPUs
+	SourceRate float64       // new requests per second and source address; default 10,000, beyond it 503
+
+	// Trusted says which sources are never banned. Others get no answer, but to OPTIONS and in calls that stand, for 5 minutes after Suspect noted 5
+	// failures of theirs within a minute. nil: nobody is banned. It is asked at failures and for banned sources only; it must not wait.
+	Trusted func(netip.Addr) bool
 }
 
 // Handler hears what does not belong to a call yet.
@@ -41,14 +44,15 @@ type Handler interface {
 
 // Endpoint owns the sockets, transactions and dialogs of one SIP user agent.
 type Endpoint struct {
-	cfg     Config
-	handler Handler
-	log     *slog.Logger
-	count   counters
-	sources sources
-	shards  []*shard
-	tick    time.Duration
-	started time.Time
+	cfg      Config
+	handler  Handler
+	log      *slog.Logger
+	count    counters
+	sources  sources
+	suspects suspects
+	shards   []*shard
+	tick     time.Duration
+	started  time.Time
 
 	ctx     context.Context // of Run
 	wg      sync.WaitGroup  // every goroutine of the endpoint
@@ -105,6 +109,7 @@ func New(cfg Config, handler Handler) (*Endpoint, error) {
 		tick: min(max(cfg.T1/20, time.Millisecond), 10*time.Millisecond),
 	}
 	ep.sources = sources{rate: cfg.SourceRate, bucket: map[netip.Addr]bucket{}}
+	ep.suspects = suspects{trusted: cfg.Trusted, source: map[netip.Addr]suspect{}}
 	for range cfg.Workers {
 		ep.shards = append(ep.shards, newShard(ep))
 	}

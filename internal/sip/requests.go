@@ -99,6 +99,10 @@ func (sh *shard) request(m *message) {
 		}
 		return
 	}
+	if sh.ignored(m) {
+		ep.count.banned.Add(1)
+		return
+	}
 	if tx := sh.serverTx(m.key(m.method)); tx != nil {
 		tx.repeated()
 		return

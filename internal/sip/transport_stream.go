@@ -295,7 +295,7 @@ func (ep *Endpoint) accept(ln net.Listener, transport string) {
 			continue
 		}
 		s := newStream(transport, conn)
-		if ep.cfg.Drop != nil && ep.cfg.Drop(s.remote.Addr()) || !ep.addStream(s) {
+		if ep.suspects.banned(s.remote.Addr(), ep.cfg.Now()) || !ep.addStream(s) {
 			ep.count.banned.Add(1)
 			conn.Close()
 		}

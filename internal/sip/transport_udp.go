@@ -54,10 +54,6 @@ func (s *udpSocket) read() {
 		}
 		s.ep.count.received.Add(1)
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		if s.ep.cfg.Drop != nil && s.ep.cfg.Drop(from.Addr()) {
-			s.ep.count.banned.Add(1)
-			continue
-		}
 		if n > maxMessage {
 			s.ep.count.tooLarge.Add(1)
 			continue

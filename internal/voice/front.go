@@ -45,6 +45,9 @@ func (s *Service) invite(d invitation) {
 		return
 	}
 	if !s.trusted(&a) {
+		if s.cfg.Suspect != nil {
+			s.cfg.Suspect(d.RemoteAddr().Addr())
+		}
 		s.turnAway(d, 403, 21)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -101,8 +102,14 @@ func (h *house) hooksOf(id string, want ...string) {
 }
 
 func TestCallsOfNobodyAreRefusedWithoutATrace(t *testing.T) {
-	h := build(t, dbtest.SQLite(t), nil)
+	suspected := 0
+	h := build(t, dbtest.SQLite(t), func(c *Config) { c.Suspect = func(netip.Addr) { suspected++ } })
 	_, l := h.app(func(*App) {})
+	defer func() {
+		if suspected != 2 {
+			t.Errorf("%d calls were held against their source, want those of sources that nobody knows", suspected)
+		}
+	}()
 	for name, tc := range map[string]struct {
 		change func(*fakeInvite)
 		status int

@@ -184,6 +184,7 @@ type Config struct {
 	Bus        Wire                  // to the other nodes; nil: their calls cannot be commanded here
 	Nodes      Nodes                 // the other nodes; nil: there are none, and Node is the same for each run
 	APIURL     string                // base of URLs that are given out, without a trailing slash
+	Suspect    func(netip.Addr)      // hears of a call from a source that nobody knows; may be nil
 	SIPAddr    func() netip.AddrPort // where this server takes calls; for calls that stay on the platform
 	Logger     *slog.Logger
 	Now        func() time.Time // nil: time.Now
