@@ -9,13 +9,17 @@ import (
 	"strings"
 )
 
-// allowed are the methods named in Allow headers.
-const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, REFER, NOTIFY, REGISTER, MESSAGE, SUBSCRIBE, PUBLISH"
+// allowed are the methods named in Allow headers: what calls do. REFER is left to the owner of a call, who declines it, and other methods to the
+// Handler; a phone shall not offer its user what will be refused (RFC 3261 §20.5).
+const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK, NOTIFY"
+
+// understood are the methods that get 405 rather than 501 where they are not allowed.
+const understood = allowed + ", REFER, REGISTER, MESSAGE, SUBSCRIBE, PUBLISH"
 
 // supported are the option tags a peer may require of a call.
-var supported = []string{"timer", "replaces", "100rel"}
+var supported = []string{"timer", "100rel"}
 
-const supportedList = "timer, replaces, 100rel"
+const supportedList = "timer, 100rel"
 
 // refusal is the answer to a request that may not reach the user of the package.
 type refusal struct {

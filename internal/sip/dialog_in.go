@@ -252,23 +252,3 @@ func (d *Dialog) canceled(tx *serverTx, reason Reason) {
 		d.over()
 	}
 }
-
-// Replaces finds the call that this INVITE asks to take over (RFC 3891 §3), nil when it names none of ours.
-func (d *Dialog) Replaces() *Dialog {
-	id, params, _ := strings.Cut(d.Header("Replaces"), ";")
-	if id == "" {
-		return nil
-	}
-	toTag, _ := param(params, "to-tag")
-	fromTag, _ := param(params, "from-tag")
-	other := d.ep.shardOf(strings.TrimSpace(id)).dialog(toTag)
-	if other == nil || other.callID != strings.TrimSpace(id) {
-		return nil
-	}
-	other.mu.Lock()
-	defer other.mu.Unlock()
-	if other.remoteTag != fromTag {
-		return nil
-	}
-	return other
-}

@@ -272,7 +272,7 @@ func (ep *Endpoint) ask(m *message, tx *serverTx) {
 	})
 	if response.Status < 200 || response.Status > 699 {
 		response = Response{Status: 405, Headers: []Header{{"Allow", allowed}}}
-		if !strings.Contains(allowed, m.method) {
+		if !strings.Contains(understood, m.method) {
 			response.Status = 501
 		}
 	}
