@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/opentact/opentact/internal/audio"
 	"github.com/opentact/opentact/internal/blob"
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/e164"
@@ -115,7 +116,7 @@ func (a *App) connect(c *calls) error {
 		return fmt.Errorf("rtp-ports: %w", err)
 	}
 	c.engine = call.NewEngine(call.Config{
-		SIP: c.sip, Ports: c.ports, Clock: c.clock, Reader: c.poller, MediaIP: mediaIP, BindIP: bindIP(mediaIP), Observer: c.voice, Router: c.voice, Blob: c.media,
+		SIP: c.sip, Ports: c.ports, Clock: c.clock, Reader: c.poller, MediaIP: mediaIP, BindIP: bindIP(mediaIP), HoldMusic: audio.HoldMusic, Observer: c.voice, Router: c.voice, Blob: c.media,
 		Logger: a.log, Limits: call.Limits{Drain: a.cfg.Drain},
 	})
 	c.voice.Attach(c.engine)

@@ -14,6 +14,7 @@ const peak0dBm0 = 22746.0
 const (
 	ringbackLevel = -19.0 // T1.401: audible ring, -19 dBm0 a frequency
 	busyLevel     = -24.0 // T1.401: line busy, -24 dBm0 a frequency
+	musicLevel    = -22.0 // below speech, which is about -20 dBm0
 	dtmfLevel     = -9.0  // within 0 to -25 dBm of ITU-T Q.24
 	beepLevel     = -12.0
 	beepHz        = 1000.0 // "record tone" of answering machines
@@ -114,6 +115,19 @@ func Ringback() Source {
 // Busy is the North American busy tone: 480 and 620 Hz, 500 ms on and off, endless.
 func Busy() Source {
 	return Cadence(Pattern{busyLevel, []float64{480, 620}, []time.Duration{500 * time.Millisecond, 500 * time.Millisecond}, 0})
+}
+
+// HoldMusic is a quiet phrase of single notes, endless. Each note holds whole periods, so that it ends at zero, without a click; none is a frequency of
+// a key or of a call progress tone.
+func HoldMusic() Source {
+	const note, rest = 400 * time.Millisecond, 800 * time.Millisecond
+	return Loop(func() (Source, error) {
+		var phrase []Source
+		for _, hz := range []float64{522.5, 660, 785, 660, 587.5, 587.5, 495, 522.5, 660, 785, 880, 785, 660, 587.5, 522.5} {
+			phrase = append(phrase, Tone(musicLevel, note, hz))
+		}
+		return Concat(append(phrase, Silence(rest))...), nil
+	}, 0)
 }
 
 // Beep is a tone of 1000 Hz for d, as before a recording.
