@@ -475,6 +475,33 @@ func TestPublicAddressIsNotToldToPeersOnThisMachine(t *testing.T) {
 	}
 }
 
+func TestOfSeveralListenersTheRightOneIsUsedAndTold(t *testing.T) {
+	p := newPhone(t, func(c *Config) { c.Listen = []string{"127.0.0.2:0", "127.0.0.1:0"} })
+	var udp, tcp []netip.AddrPort
+	for _, b := range p.Addr() {
+		if b.Transport == "UDP" {
+			udp = append(udp, b.Addr)
+		} else {
+			tcp = append(tcp, b.Addr)
+		}
+	}
+	peer := newRawPeer(t, udp[1])
+	p.dial(t, peer.addr())
+	if got := contactOf(t, peer.requestNamed("INVITE")); got != udp[1].String() {
+		t.Errorf("a peer on 127.0.0.1 is called from %s, want %s", got, udp[1])
+	}
+	caller := newPhone(t)
+	caller.dial(t, tcp[1], overTCP)
+	in := p.incoming(t)
+	if want := "<sip:bob@" + tcp[1].String() + ";transport=tcp>"; in.contact != want {
+		t.Errorf("Contact %s, want %s", in.contact, want)
+	}
+	in.Hangup(Reason{})
+	if s := p.sockFor(netip.MustParseAddrPort("198.51.100.7:5060")); s != nil {
+		t.Errorf("a peer outside would be called from %s", s.local)
+	}
+}
+
 func TestLoopbackSocketSendsNothingOutside(t *testing.T) {
 	box := &udpSocket{local: netip.MustParseAddrPort("127.0.0.1:5070")}
 	source := flow{sock: box, remote: netip.MustParseAddrPort("127.0.0.1:5060")}

@@ -72,11 +72,8 @@ func (ep *Endpoint) flowTo(ctx context.Context, transport string, remote netip.A
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
 	switch transport {
 	case "UDP":
-		for _, sock := range ep.socks {
-			local := sock.local.Addr()
-			if local.Is4() == remote.Addr().Is4() || local.IsUnspecified() && local.Is6() {
-				return flow{sock: sock, remote: remote}, nil
-			}
+		if sock := ep.sockFor(remote); sock != nil {
+			return flow{sock: sock, remote: remote}, nil
 		}
 		return flow{}, errNoFlow
 	case "TCP", "TLS":
@@ -86,13 +83,38 @@ func (ep *Endpoint) flowTo(ctx context.Context, transport string, remote netip.A
 	return flow{}, fmt.Errorf("sip: cannot dial transport %q", transport)
 }
 
+// sockFor is the socket for a first packet to an address: of several the one bound to the address that leads there, on a machine in more than one network,
+// else one bound to all addresses, else any of the family. One bound to a loopback address reaches no other machine.
+func (ep *Endpoint) sockFor(remote netip.AddrPort) *udpSocket {
+	var best *udpSocket
+	rank := 0
+	for _, sock := range ep.socks {
+		local, fits := sock.local.Addr(), 0
+		switch all := local.IsUnspecified(); {
+		case all && (local.Is6() || remote.Addr().Is4()):
+			fits = 2
+		case all || local.Is4() != remote.Addr().Is4() || local.IsLoopback() && !remote.Addr().IsLoopback():
+		case len(ep.socks) == 1:
+			fits = 1
+		case local.String() == ep.localIP(remote):
+			fits = 3
+		default:
+			fits = 1
+		}
+		if fits > rank {
+			best, rank = sock, fits
+		}
+	}
+	return best
+}
+
 // advertised is the host and port that peers shall use to reach us over f. The public address is for peers on the other side of a NAT: one on this
 // machine would have to go out to the NAT and back in, which few allow, and a socket bound to a loopback address cannot send there at all.
 func (ep *Endpoint) advertised(f flow) (host string, port int) {
 	local := f.local()
 	port = int(local.Port())
 	if f.stream != nil {
-		port = ep.listenPort(f.stream.transport)
+		port = ep.listenPort(f.stream)
 	}
 	switch {
 	case ep.cfg.PublicAddr != "" && !ep.onThisMachine(f.remote):
@@ -109,13 +131,19 @@ func (ep *Endpoint) onThisMachine(remote netip.AddrPort) bool {
 	return ip.IsLoopback() || ip.IsValid() && ep.localIP(remote) == ip.String()
 }
 
-func (ep *Endpoint) listenPort(transport string) int {
+// listenPort is where the peer of a stream may connect to: the port that it came to, else the first one of that transport.
+func (ep *Endpoint) listenPort(s *stream) int {
+	first := 0
 	for _, b := range ep.bound {
-		if b.Transport == transport {
-			return int(b.Addr.Port())
+		switch port := int(b.Addr.Port()); {
+		case b.Transport != s.transport:
+		case b.Addr.Port() == s.local.Port():
+			return port
+		case first == 0:
+			first = port
 		}
 	}
-	return 0
+	return first
 }
 
 // localIP asks the routing table which of our addresses leads to remote; nothing is sent. The answer is kept per remote address.
