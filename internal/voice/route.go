@@ -24,8 +24,11 @@ const (
 	callerHeader = "X-Opentact-Caller-Leg"
 )
 
-// sipPort is where a host listens that names no port.
-const sipPort = 5060
+// sipPort and sipsPort are where a host listens that names no port.
+const (
+	sipPort  = 5060
+	sipsPort = 5061 // over TLS
+)
 
 // preparedKey carries routes that were chosen before the engine asks for them.
 type preparedKey struct{}
@@ -85,7 +88,7 @@ func (s *Service) routeTo(ctx context.Context, t target) ([]call.Attempt, error)
 		return s.toAddress(ctx, t, uri)
 	}
 	if digits := strings.TrimPrefix(to, "+"); e164.Emergency(digits) {
-		return nil, refused("no_route", 403, 21, fault.Invalid("to", "emergency numbers cannot be called", to))
+		return nil, refused("no_route", 484, 28, fault.Invalid("to", "emergency numbers cannot be called", to))
 	}
 	n, err := e164.Parse(to)
 	if err != nil {
@@ -110,19 +113,18 @@ func sipAddress(to string) (sip.URI, bool) {
 
 // toAddress calls a SIP address directly; any caller may be shown there.
 func (s *Service) toAddress(ctx context.Context, t target, uri sip.URI) ([]call.Attempt, error) {
-	port := uri.Port
-	if port == 0 {
-		port = sipPort
+	transport, port := "", cmp.Or(uri.Port, sipPort)
+	if _, v, ok := strings.Cut(strings.ToLower(uri.Params), "transport="); ok {
+		transport, _, _ = strings.Cut(strings.ToUpper(v), ";")
+	}
+	if uri.Scheme == "sips" || transport == "TLS" { // RFC 3261 §19.1.2, §26.2.2: never in the clear
+		transport, port = "TLS", cmp.Or(uri.Port, sipsPort)
 	}
 	addr, err := s.publicAddress(ctx, uri.Host)
 	if err != nil {
 		return nil, refused("no_route", 404, 3, fault.Invalid("to", err.Error(), t.to))
 	}
 	caller := cmp.Or(t.callerID, t.identity, t.inbound, t.fromParty, "anonymous")
-	transport := ""
-	if _, v, ok := strings.Cut(strings.ToLower(uri.Params), "transport="); ok {
-		transport, _, _ = strings.Cut(strings.ToUpper(v), ";")
-	}
 	user := uri.User
 	at := net.JoinHostPort(uri.Host, strconv.Itoa(port))
 	request := "sip:" + at

@@ -83,6 +83,17 @@ func TestWhereADialGoes(t *testing.T) {
 	if cause != nil || ways[0].Dest != "127.0.0.9:5070" || ways[0].Transport != "TCP" || ways[0].RequestURI != "sip:amy@127.0.0.9:5070" || ways[0].FromUser != "+13125550144" || ways[0].To != "amy" {
 		t.Errorf("address: %+v %v", ways, cause)
 	}
+	for to, want := range map[string]string{
+		"sips:amy@127.0.0.9": "TLS 127.0.0.9:5061", "sip:amy@127.0.0.9;transport=tls": "TLS 127.0.0.9:5061", "sips:amy@127.0.0.9:7000;transport=tcp": "TLS 127.0.0.9:7000",
+		"sip:amy@127.0.0.9;transport=udp": "UDP 127.0.0.9:5060",
+	} {
+		if ways, cause = dial(to, ""); cause != nil || ways[0].Transport+" "+ways[0].Dest != want {
+			t.Errorf("%s: %+v %v", to, ways, cause)
+		}
+	}
+	if _, cause = dial("911", ""); cause == nil || cause.SIP != 484 || cause.Q850 != 28 {
+		t.Errorf("emergency: %+v", cause)
+	}
 	ways, cause = dial("sip:amy@[2606:4700::1]", "")
 	if cause != nil || ways[0].Dest != "[2606:4700::1]:5060" || ways[0].RequestURI != "sip:amy@[2606:4700::1]:5060" {
 		t.Errorf("IPv6 address: %+v %v", ways, cause)
