@@ -141,6 +141,9 @@ func (ep *Endpoint) flowFor(ctx context.Context, req *InviteRequest, target URI)
 		}
 		ip = ips[0]
 	}
+	if _, err := netip.ParseAddr(host); err == nil { // looked up before: the certificate names the domain that was asked for (RFC 5922 §7.1)
+		host = target.Host
+	}
 	ctx = context.WithValue(ctx, serverName{}, host)
 	return ep.flowTo(ctx, transport, netip.AddrPortFrom(ip, uint16(port)))
 }
