@@ -111,7 +111,7 @@ func (q *request) read() error {
 	if q.blank = len(b) == 0; q.blank {
 		return nil
 	}
-	takesRaw := q.op.plan != nil && q.op.plan.raw != nil
+	takesRaw := q.op.plan != nil && q.op.plan.raw != nil && !q.op.plan.raw.rules.copied
 	switch {
 	case takesRaw && q.op.plan.raw.rules.any:
 		q.raw = b

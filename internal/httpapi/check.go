@@ -41,6 +41,7 @@ type rules struct {
 	notNull         bool // `notnull:"true"`: an Opt that refuses null
 	lenient         bool // `lenient:"true"`: a string that takes numbers too
 	any             bool // `raw:"any"`: a Raw that takes the body whatever it is
+	copied          bool // `raw:"json"`: a Raw with the JSON body that the other members are read from
 	order           []string
 }
 
@@ -51,7 +52,7 @@ func rulesOf(sf reflect.StructField) *rules {
 		minLen: intTag(sf, "minLength"), maxLen: intTag(sf, "maxLength"),
 		minItems: intTag(sf, "minItems"), maxItems: intTag(sf, "maxItems"),
 		fold: tag.Get("fold") == "true", format: tag.Get("format"),
-		notNull: tag.Get("notnull") == "true", lenient: tag.Get("lenient") == "true", any: tag.Get("raw") == "any",
+		notNull: tag.Get("notnull") == "true", lenient: tag.Get("lenient") == "true", any: tag.Get("raw") == "any", copied: tag.Get("raw") == "json",
 	}
 	if e := tag.Get("enum"); e != "" {
 		r.enum = strings.Split(e, ",")

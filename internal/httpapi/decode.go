@@ -233,7 +233,10 @@ func (pl *plan) uploads(d *decoder, req *request, dst reflect.Value) {
 			dst.FieldByIndex(f.index).Set(reflect.ValueOf(&part))
 		}
 	}
-	if pl.raw != nil && req.raw != nil {
+	switch {
+	case pl.raw != nil && pl.raw.rules.copied:
+		dst.FieldByIndex(pl.raw.index).SetBytes(req.body)
+	case pl.raw != nil && req.raw != nil:
 		dst.FieldByIndex(pl.raw.index).SetBytes(req.raw)
 	}
 }

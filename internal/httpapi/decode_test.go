@@ -241,6 +241,25 @@ func TestRawBodyOfAnyKind(t *testing.T) {
 	}
 }
 
+func TestJSONBodyIsKeptBesideItsMembers(t *testing.T) {
+	b := newBench(t, nil)
+	type in struct {
+		Name string `json:"name"`
+		Body Raw    `raw:"json"`
+	}
+	Handle(b.API, Op{ID: "Keep", Method: "POST", Path: "/rest/order"}, func(_ context.Context, in *in) (string, error) {
+		if in.Body == nil {
+			return "none", nil
+		}
+		return in.Name + string(in.Body), nil
+	})
+	for body, want := range map[string]string{`{"name":"a","odd":[1]}`: `a{"name":"a","odd":[1]}`, "": "none", "{}": "{}"} {
+		if r := b.do(t, "POST", "/rest/order", body).want(t, 200); r.body["payload"] != want {
+			t.Errorf("%s: got %s", body, r.text)
+		}
+	}
+}
+
 func TestPatchTellsAbsentNullAndValue(t *testing.T) {
 	b := newBench(t, nil)
 	type in struct {

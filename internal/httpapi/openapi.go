@@ -304,7 +304,7 @@ func (o *operation) requestBody() *huma.RequestBody {
 			}}
 		}
 	}
-	if o.plan.raw != nil {
+	if o.plan.raw != nil && !o.plan.raw.rules.copied {
 		kind := "application/xml"
 		if o.plan.raw.rules.any {
 			kind = "*/*"

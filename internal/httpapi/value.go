@@ -138,7 +138,8 @@ type File struct {
 	Data        []byte
 }
 
-// Raw is the whole body as it came: of requests with an XML body, or of any request when tagged `raw:"any"`.
+// Raw is the whole body as it came: of requests with an XML body, or of any request when tagged `raw:"any"`. Tagged `raw:"json"` it stands beside the members
+// that are read from a JSON body, and has that body; nil when there was none.
 type Raw []byte
 
 // Empty is the output of operations without a natural result: payload {}.

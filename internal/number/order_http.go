@@ -42,6 +42,8 @@ type orderItem struct {
 
 // orderBody is TnOrderNew of the contract, all three forms.
 type orderBody struct {
+	Body httpapi.Raw `raw:"json"`
+
 	Items []orderItem   `json:"items,omitempty" maxItems:"1000"`
 	TNs   []e164.Number `json:"tns,omitempty" maxItems:"1000"`
 
@@ -59,12 +61,17 @@ type orderBody struct {
 	Filter           string `json:"tn_profile,omitempty" format:"uuid"`
 }
 
-// Validate asks for one of the forms.
+// Validate asks for one of the forms, except of a request without a body: that one means something else.
 func (b *orderBody) Validate(f *fault.Fields) {
+	if b.Body != nil && len(b.Items) == 0 && len(b.TNs) == 0 {
+		f.Add("items", needsNumber, nil)
+	}
 	if b.App != "" && b.Connection != "" {
 		f.Add("sip_connection", "only one of sip_control_app and sip_connection", b.Connection)
 	}
 }
+
+const needsNumber = "needs at least one number"
 
 func isOn(v *bool, otherwise bool) bool {
 	if v == nil {
@@ -96,7 +103,7 @@ func (b *orderBody) items() ([]Item, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, fault.Invalid("items", "needs at least one number", nil)
+		return nil, fault.Invalid("items", needsNumber, nil)
 	}
 	return out, nil
 }
@@ -116,12 +123,8 @@ func (s *Service) createOrder(ctx context.Context, in *orderBody) (any, error) {
 	if in.Filter != "" {
 		return nil, fault.Missing("TN profile")
 	}
-	raw, err := json.Marshal(in)
-	if err != nil {
-		return nil, err
-	}
 	who := httpapi.Who(ctx)
-	o, err := s.Buy(ctx, Request{Account: who.Account, User: who.User, Items: items, App: in.App, MessagingProfile: in.MessagingProfile, Raw: raw, OldestForm: len(in.Items) == 0})
+	o, err := s.Buy(ctx, Request{Account: who.Account, User: who.User, Items: items, App: in.App, MessagingProfile: in.MessagingProfile, Raw: json.RawMessage(in.Body), OldestForm: len(in.Items) == 0})
 	if err != nil {
 		return nil, err
 	}
