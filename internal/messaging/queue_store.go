@@ -142,6 +142,13 @@ func cancel(ctx context.Context, tx *db.Tx, id string, at time.Time) ([]*Message
 		WHERE (uuid = $3 OR parent = $3) AND type = 'smso' AND state = 'created' RETURNING `+messageColumns, errorTitles["canceled"], db.At(at), id)
 }
 
+// cancelSender fails what waits to be sent from a number.
+func cancelSender(ctx context.Context, tx *db.Tx, sender string, at time.Time) ([]*Message, error) {
+	return collect(ctx, tx, `UPDATE sms SET state = 'failed', due_on = NULL, error = 'no_sender', reason = $1, modified_on = $2
+		WHERE uuid IN (SELECT j.uuid FROM sms AS j WHERE j.due_on IS NOT NULL AND j.sender = $3 AND j.state = 'created' AND j.type = 'smso')
+		AND state = 'created' RETURNING `+messageColumns, errorTitles["no_sender"], db.At(at), sender)
+}
+
 // unhealthy gives the account's numbers whose last 50 final messages of 24 hours have under 50 % delivered or over 20 % carrier rejections.
 func unhealthy(ctx context.Context, q db.Querier, account string, now time.Time) (map[string]bool, error) {
 	rows, err := q.Query(ctx, `SELECT sender, state, delivered, error FROM sms WHERE account = $1 AND created_on >= $2 AND type = 'smso' AND (state = 'failed' OR delivered)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/e164"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/messaging/carrier"
 )
@@ -235,19 +236,36 @@ func (s *Service) Cancel(ctx context.Context, account, id string) (*Message, err
 		if len(gone) == 0 {
 			return fault.Newf(fault.Conflict, "SMS was handed over already")
 		}
-		if err := s.settle(ctx, tx, gone); err != nil {
-			return err
-		}
-		for _, g := range gone {
-			if err := s.announce(ctx, tx, g, nil, smsSendFails); err != nil {
-				return err
-			}
-		}
-		if err := s.itemsDone(ctx, tx, gone); err != nil {
+		if err := s.dropped(ctx, tx, gone); err != nil {
 			return err
 		}
 		m, err = loadMessage(ctx, tx, account, id)
 		return err
 	})
 	return m, err
+}
+
+// NumberEnds fails what still waits to be sent from a number that sends no more. What a carrier has in hand goes its way.
+func (s *Service) NumberEnds(ctx context.Context, tx *db.Tx, tn e164.Number) error {
+	gone, err := cancelSender(ctx, tx, tn.Digits(), s.now())
+	if err != nil {
+		return err
+	}
+	return s.dropped(ctx, tx, gone)
+}
+
+// dropped frees the money of messages that failed before a carrier had them, and tells of them.
+func (s *Service) dropped(ctx context.Context, tx *db.Tx, gone []*Message) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := s.settle(ctx, tx, gone); err != nil {
+		return err
+	}
+	for _, m := range gone {
+		if err := s.announce(ctx, tx, m, nil, smsSendFails); err != nil {
+			return err
+		}
+	}
+	return s.itemsDone(ctx, tx, gone)
 }
