@@ -83,7 +83,7 @@ func (s *Service) moveLeases(ctx context.Context, account, from, to string) erro
 		return err
 	}
 	for _, l := range list {
-		if _, err := s.numbers.Modify(ctx, account, l.ID, number.Change{Profile: &to}); err != nil {
+		if _, err := s.numbers.Modify(ctx, number.By{Account: account}, l.ID, number.Change{Profile: &to}); err != nil {
 			return err
 		}
 	}

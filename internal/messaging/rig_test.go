@@ -223,7 +223,7 @@ func (r *rig) leaseOf(acc string, n int, profile, province string) []e164.Number
 		r.t.Fatal(err)
 	}
 	for _, tn := range out {
-		if _, err := r.numbers.EnableSMS(ctx, acc, tn.Digits(), profile, ""); err != nil {
+		if _, err := r.numbers.EnableSMS(ctx, number.By{Account: acc}, tn.Digits(), profile, ""); err != nil {
 			r.t.Fatal(err)
 		}
 	}

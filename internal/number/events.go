@@ -35,11 +35,19 @@ func (s *Service) leaseEvent(ctx context.Context, tx *db.Tx, l Lease, action str
 	if s.events == nil {
 		return nil
 	}
-	account, err := s.accounts.EventView(ctx, tx, l.Account)
+	view, err := s.viewLease(ctx, tx, l)
 	if err != nil {
 		return err
 	}
-	view, err := s.viewLease(ctx, tx, l)
+	return s.announce(ctx, tx, l, view, action)
+}
+
+// announce writes the event of a lease with the view that it shall show.
+func (s *Service) announce(ctx context.Context, tx *db.Tx, l Lease, view leaseView, action string) error {
+	if s.events == nil {
+		return nil
+	}
+	account, err := s.accounts.EventView(ctx, tx, l.Account)
 	if err != nil {
 		return err
 	}

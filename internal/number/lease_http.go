@@ -137,8 +137,11 @@ type leaseUpdate struct {
 	Name       httpapi.Opt[string] `json:"name" maxLength:"255"`
 }
 
-// Validate refuses two voice targets.
+// Validate refuses two voice targets, and a messaging profile for a number whose messages are switched off by the same change.
 func (u *leaseUpdate) Validate(f *fault.Fields) {
+	if u.Profile.Has() && u.SMS != nil && !*u.SMS {
+		f.Add("sms", "a messaging profile needs it", false)
+	}
 	if u.App.Has() && u.Connection.Has() {
 		f.Add("sip_connection", "only one of sip_control_app and sip_connection", u.Connection.V)
 	}
@@ -151,11 +154,17 @@ func given(o httpapi.Opt[string]) *string {
 	return &o.V
 }
 
+// by is who asks.
+func by(ctx context.Context) By {
+	who := httpapi.Who(ctx)
+	return By{Account: who.Account, User: who.User}
+}
+
 func (s *Service) modifyLease(ctx context.Context, in *leaseUpdate) (leaseView, error) {
 	if in.SIPUser.Has() {
 		return leaseView{}, fault.Missing("SIP user") // this server has none
 	}
-	l, err := s.Modify(ctx, httpapi.Who(ctx).Account, in.Key, Change{
+	l, err := s.Modify(ctx, by(ctx), in.Key, Change{
 		AutoRenew: in.AutoRenew, Voice: in.Voice, SMS: in.SMS, MMS: in.MMS, Fax: in.Fax, Emergency: in.Emergency,
 		Name: given(in.Name), App: given(in.App), Connection: given(in.Connection), Profile: given(in.Profile), Filter: given(in.Filter),
 	})
@@ -166,11 +175,11 @@ func (s *Service) modifyLease(ctx context.Context, in *leaseUpdate) (leaseView, 
 }
 
 func (s *Service) releaseLease(ctx context.Context, in *keyPath) (leaseView, error) {
-	list, err := s.Release(ctx, httpapi.Who(ctx).Account, []string{in.Key})
+	list, err := s.Release(ctx, by(ctx), []string{in.Key})
 	if err != nil {
 		return leaseView{}, err
 	}
-	return s.viewLease(ctx, s.db.Read(), list[0])
+	return list[0], nil
 }
 
 // keyList is one lease or an array of them, by uuid or number.
@@ -205,11 +214,7 @@ type releaseBody struct {
 }
 
 func (s *Service) releaseLeases(ctx context.Context, in *releaseBody) ([]leaseView, error) {
-	list, err := s.Release(ctx, httpapi.Who(ctx).Account, in.Item)
-	if err != nil {
-		return nil, err
-	}
-	return s.viewLeases(ctx, list)
+	return s.Release(ctx, by(ctx), in.Item)
 }
 
 func (s *Service) listSubscriptions(ctx context.Context, in *keyPath) ([]subscriptionView, error) {
@@ -229,12 +234,11 @@ type enableSMSBody struct {
 }
 
 func (s *Service) enableSMSRoute(ctx context.Context, in *enableSMSBody) (subscriptionView, error) {
-	account := httpapi.Who(ctx).Account
-	b, err := s.EnableSMS(ctx, account, in.Key, in.Profile, in.Campaign)
+	b, err := s.EnableSMS(ctx, by(ctx), in.Key, in.Profile, in.Campaign)
 	if err != nil {
 		return subscriptionView{}, err
 	}
-	return s.viewSubscription(ctx, s.db.Read(), b, Lease{Account: account})
+	return s.viewSubscription(ctx, s.db.Read(), b, Lease{})
 }
 
 func (s *Service) disableSMS(ctx context.Context, in *keyPath) (subscriptionView, error) {
@@ -246,12 +250,11 @@ func (s *Service) disableVoice(ctx context.Context, in *keyPath) (subscriptionVi
 }
 
 func (s *Service) disable(ctx context.Context, key, kind string) (subscriptionView, error) {
-	account := httpapi.Who(ctx).Account
-	b, err := s.Disable(ctx, account, key, kind)
+	b, was, err := s.Disable(ctx, by(ctx), key, kind)
 	if err != nil {
 		return subscriptionView{}, err
 	}
-	return s.viewSubscription(ctx, s.db.Read(), b, Lease{Account: account})
+	return s.viewSubscription(ctx, s.db.Read(), b, was)
 }
 
 type enableVoiceBody struct {
@@ -268,10 +271,9 @@ func (s *Service) enableVoiceRoute(ctx context.Context, in *enableVoiceBody) (su
 	case in.SIPUser != "":
 		return subscriptionView{}, fault.Missing("SIP user")
 	}
-	account := httpapi.Who(ctx).Account
-	b, err := s.EnableVoice(ctx, account, in.Key, in.App)
+	b, l, err := s.EnableVoice(ctx, by(ctx), in.Key, in.App)
 	if err != nil {
 		return subscriptionView{}, err
 	}
-	return s.viewSubscription(ctx, s.db.Read(), b, Lease{Account: account, App: in.App})
+	return s.viewSubscription(ctx, s.db.Read(), b, l)
 }

@@ -15,19 +15,19 @@ import (
 	"github.com/opentact/opentact/internal/ident"
 )
 
-const leaseColumns = "uuid, account, tn, state, plan, name, autorenew, voice, sms, mms, fax, emergency, app, connection, sip_user, messaging_profile, caller_filter, tn_order, created_by, expires_on, released_on, created_on, modified_on"
+const leaseColumns = "uuid, account, tn, state, plan, name, autorenew, voice, sms, mms, fax, emergency, app, connection, sip_user, messaging_profile, caller_filter, tn_order, created_by, modified_by, expires_on, released_on, retry_on, notice, created_on, modified_on"
 
 func scanLease(scan func(...any) error) (Lease, error) {
 	var l Lease
 	var tn int64
-	var name, app, conn, user, profile, filter, order, by db.Text
-	var expires, released, created, modified db.Time
+	var name, app, conn, user, profile, filter, order, by, lastBy db.Text
+	var expires, released, retry, created, modified db.Time
 	err := scan(&l.ID, &l.Account, &tn, &l.State, &l.Plan, &name, &l.AutoRenew, &l.On.Voice, &l.On.SMS, &l.On.MMS, &l.On.Fax, &l.On.Emergency,
-		&app, &conn, &user, &profile, &filter, &order, &by, &expires, &released, &created, &modified)
+		&app, &conn, &user, &profile, &filter, &order, &by, &lastBy, &expires, &released, &retry, &l.Notice, &created, &modified)
 	l.TN = numberOf(tn)
 	l.Name, l.App, l.Connection, l.SIPUser, l.MessagingProfile = string(name), string(app), string(conn), string(user), string(profile)
-	l.CallerFilter, l.Order, l.CreatedBy = string(filter), string(order), string(by)
-	l.Expires, l.ReleasedOn, l.Created, l.Modified = expires.Time, released.Time, created.Time, modified.Time
+	l.CallerFilter, l.Order, l.CreatedBy, l.ModifiedBy = string(filter), string(order), string(by), string(lastBy)
+	l.Expires, l.ReleasedOn, l.RetryOn, l.Created, l.Modified = expires.Time, released.Time, retry.Time, created.Time, modified.Time
 	return l, err
 }
 
@@ -80,6 +80,11 @@ func leases(ctx context.Context, q db.Querier, tail string, args ...any) ([]Leas
 	return db.List("leases", rows, err, scanLease)
 }
 
+// ofOrder gives the leases that an order made, released ones too.
+func ofOrder(ctx context.Context, q db.Querier, order string) ([]Lease, error) {
+	return leases(ctx, q, "WHERE tn_order = $1 ORDER BY tn", order)
+}
+
 // ByApp gives the leases whose calls run the app's flow.
 func (s *Service) ByApp(ctx context.Context, q db.Querier, account, app string) ([]Lease, error) {
 	return leases(ctx, q, "WHERE account = $1 AND app = $2 AND state <> 'released' ORDER BY created_on DESC, uuid DESC", account, app)
@@ -115,35 +120,6 @@ func (s *Service) SMS(ctx context.Context, q db.Querier, lease string) (Subscrip
 	return b, true, nil
 }
 
-// Assign ties leases (by uuid or number) to a voice target and unties others, all or nothing, and gives the leases that are tied now.
-// column is "app" or "connection"; setting one clears the other.
-func (s *Service) Assign(ctx context.Context, tx *db.Tx, account, column, target string, add, remove []string) ([]Lease, error) {
-	other := map[string]string{"app": "connection", "connection": "app"}[column]
-	if other == "" {
-		return nil, fmt.Errorf("number: no such voice target %q", column)
-	}
-	now := s.now().UnixMicro()
-	for _, key := range remove {
-		l, err := lockByKey(ctx, tx, account, key)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := tx.Exec(ctx, "UPDATE tn_lease SET "+column+" = NULL, modified_on = $1 WHERE uuid = $2 AND "+column+" = $3", now, l.ID, target); err != nil {
-			return nil, fmt.Errorf("untie lease: %w", err)
-		}
-	}
-	for _, key := range add {
-		l, err := lockByKey(ctx, tx, account, key)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := tx.Exec(ctx, "UPDATE tn_lease SET "+column+" = $1, "+other+" = NULL, modified_on = $2 WHERE uuid = $3", target, now, l.ID); err != nil {
-			return nil, fmt.Errorf("tie lease: %w", err)
-		}
-	}
-	return leases(ctx, tx, "WHERE account = $1 AND "+column+" = $2 AND state <> 'released' ORDER BY created_on DESC, uuid DESC", account, target)
-}
-
 // TNView is a number's short form inside calls and messages; "null" for a number that is not in the inventory.
 func (s *Service) TNView(ctx context.Context, q db.Querier, tn e164.Number) (json.RawMessage, error) {
 	var v struct {
@@ -169,9 +145,9 @@ func (s *Service) TNView(ctx context.Context, q db.Querier, tn e164.Number) (jso
 func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func insertLease(ctx context.Context, tx *db.Tx, l Lease) error {
-	_, err := tx.Exec(ctx, "INSERT INTO tn_lease ("+leaseColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+	_, err := tx.Exec(ctx, "INSERT INTO tn_lease ("+leaseColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)",
 		l.ID, l.Account, l.TN.Int(), l.State, l.Plan, db.Text(l.Name), l.AutoRenew, l.On.Voice, l.On.SMS, l.On.MMS, l.On.Fax, l.On.Emergency, db.Text(l.App), db.Text(l.Connection), db.Text(l.SIPUser),
-		db.Text(l.MessagingProfile), db.Text(l.CallerFilter), db.Text(l.Order), db.Text(l.CreatedBy), db.At(l.Expires), db.At(l.ReleasedOn), db.At(l.Created), db.At(l.Modified))
+		db.Text(l.MessagingProfile), db.Text(l.CallerFilter), db.Text(l.Order), db.Text(l.CreatedBy), db.Text(l.ModifiedBy), db.At(l.Expires), db.At(l.ReleasedOn), db.At(l.RetryOn), int64(l.Notice), db.At(l.Created), db.At(l.Modified))
 	if err != nil {
 		return fmt.Errorf("make lease: %w", err)
 	}
@@ -180,9 +156,9 @@ func insertLease(ctx context.Context, tx *db.Tx, l Lease) error {
 
 func updateLease(ctx context.Context, tx *db.Tx, l Lease) error {
 	_, err := tx.Exec(ctx, `UPDATE tn_lease SET state = $1, name = $2, autorenew = $3, voice = $4, sms = $5, mms = $6, fax = $7, emergency = $8, app = $9, connection = $10, sip_user = $11,
-		messaging_profile = $12, caller_filter = $13, expires_on = $14, released_on = $15, modified_on = $16 WHERE uuid = $17`,
+		messaging_profile = $12, caller_filter = $13, expires_on = $14, released_on = $15, modified_on = $16, modified_by = $17, retry_on = $18, notice = $19 WHERE uuid = $20`,
 		l.State, db.Text(l.Name), l.AutoRenew, l.On.Voice, l.On.SMS, l.On.MMS, l.On.Fax, l.On.Emergency, db.Text(l.App), db.Text(l.Connection), db.Text(l.SIPUser),
-		db.Text(l.MessagingProfile), db.Text(l.CallerFilter), db.At(l.Expires), db.At(l.ReleasedOn), db.At(l.Modified), l.ID)
+		db.Text(l.MessagingProfile), db.Text(l.CallerFilter), db.At(l.Expires), db.At(l.ReleasedOn), db.At(l.Modified), db.Text(l.ModifiedBy), db.At(l.RetryOn), int64(l.Notice), l.ID)
 	if err != nil {
 		return fmt.Errorf("change lease: %w", err)
 	}
@@ -298,4 +274,21 @@ func (s *Service) due(ctx context.Context, q db.Querier, renew, release time.Tim
 	return leases(ctx, q, `WHERE state <> 'released' AND (autorenew = $1 AND expires_on <= $2 OR autorenew = $3 AND expires_on <= $4)
 		AND (expires_on > $5 OR expires_on = $5 AND uuid > $6) ORDER BY expires_on, uuid`+db.Limit(limit, 0),
 		true, renew.UnixMicro(), false, release.UnixMicro(), after.Expires.UnixMicro(), after.ID)
+}
+
+// ending gives leases that will not be renewed and whose next notice is due, oldest end first, after a place in that order.
+func (s *Service) ending(ctx context.Context, q db.Querier, now time.Time, after Lease, limit int) ([]Lease, error) {
+	within := func(days int) int64 { return now.AddDate(0, 0, days).UnixMicro() }
+	return leases(ctx, q, `WHERE state <> 'released' AND autorenew = $1 AND expires_on > $2 AND expires_on <= $3
+		AND (notice = 0 OR notice > 3 AND expires_on <= $4 OR notice > 1 AND expires_on <= $5)
+		AND (expires_on > $6 OR expires_on = $6 AND uuid > $7) ORDER BY expires_on, uuid`+db.Limit(limit, 0),
+		false, now.UnixMicro(), within(7), within(3), within(1), after.Expires.UnixMicro(), after.ID)
+}
+
+// tied gives the leases of an account with a voice target, newest first.
+func tied(ctx context.Context, q db.Querier, account string, t Target) ([]Lease, error) {
+	if t.App != "" {
+		return leases(ctx, q, "WHERE account = $1 AND app = $2 AND state <> 'released' ORDER BY created_on DESC, uuid DESC", account, t.App)
+	}
+	return leases(ctx, q, "WHERE account = $1 AND connection = $2 AND state <> 'released' ORDER BY created_on DESC, uuid DESC", account, t.Connection)
 }

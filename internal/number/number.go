@@ -57,8 +57,11 @@ type Lease struct {
 	CallerFilter     string
 	Order            string
 	CreatedBy        string
+	ModifiedBy       string // empty: the server
 	Expires          time.Time
 	ReleasedOn       time.Time
+	RetryOn          time.Time // of an unpaid renewal
+	Notice           int       // days before the end that its owner heard of last, in a lease that will not be renewed; 0: none yet
 	Created          time.Time
 	Modified         time.Time
 }
@@ -91,43 +94,52 @@ type Views interface {
 	CampaignView(ctx context.Context, q db.Querier, account, id string) (json.RawMessage, error)
 }
 
-// Campaigns finds SMS campaigns.
-type Campaigns interface {
+// Messages is what number asks of messaging.
+type Messages interface {
 	// Resolve finds a campaign by uuid or campaignId, or gives a 404.
 	Resolve(ctx context.Context, q db.Querier, account, key string) (id string, active bool, err error)
 	// Ready gives the account's ready-made active campaign, or "".
 	Ready(ctx context.Context, q db.Querier, account string) (id string, err error)
+	// NumberEnds fails what waits to be sent from a number that sends no more.
+	NumberEnds(ctx context.Context, tx *db.Tx, tn e164.Number) error
+}
+
+// Letters writes to the administrator of an account, where its settings ask for letters of that kind.
+type Letters interface {
+	Send(ctx context.Context, tx *db.Tx, account, template string, vars map[string]string) error
 }
 
 // Config is what a Service needs.
 type Config struct {
-	DB        *db.DB
-	Events    *event.Log
-	Jobs      *jobs.Runner
-	Billing   *billing.Service
-	Accounts  Accounts
-	Views     Views
-	Campaigns Campaigns
-	Logger    *slog.Logger
-	Now       func() time.Time // nil: time.Now
+	DB       *db.DB
+	Events   *event.Log
+	Jobs     *jobs.Runner
+	Billing  *billing.Service
+	Accounts Accounts
+	Views    Views
+	Messages Messages
+	Letters  Letters // nil: nobody is written to
+	Logger   *slog.Logger
+	Now      func() time.Time // nil: time.Now
 }
 
 // Service is the numbers of all accounts.
 type Service struct {
-	db        *db.DB
-	events    *event.Log
-	jobs      *jobs.Runner
-	billing   *billing.Service
-	accounts  Accounts
-	views     Views
-	campaigns Campaigns
-	log       *slog.Logger
-	now       func() time.Time
+	db       *db.DB
+	events   *event.Log
+	jobs     *jobs.Runner
+	billing  *billing.Service
+	accounts Accounts
+	views    Views
+	messages Messages
+	letters  Letters
+	log      *slog.Logger
+	now      func() time.Time
 }
 
 // New makes the service.
 func New(cfg Config) *Service {
-	s := &Service{db: cfg.DB, events: cfg.Events, jobs: cfg.Jobs, billing: cfg.Billing, accounts: cfg.Accounts, views: cfg.Views, campaigns: cfg.Campaigns, log: cfg.Logger, now: cfg.Now}
+	s := &Service{db: cfg.DB, events: cfg.Events, jobs: cfg.Jobs, billing: cfg.Billing, accounts: cfg.Accounts, views: cfg.Views, messages: cfg.Messages, letters: cfg.Letters, log: cfg.Logger, now: cfg.Now}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -138,7 +150,7 @@ func New(cfg Config) *Service {
 }
 
 // Bind gives the parts that are made after the service: products show themselves inside leases.
-func (s *Service) Bind(v Views, c Campaigns) { s.views, s.campaigns = v, c }
+func (s *Service) Bind(v Views, m Messages) { s.views, s.messages = v, m }
 
 // AddMonth gives the same day and time of the next month, its last day when that month is shorter.
 func AddMonth(t time.Time) time.Time {

@@ -14,6 +14,7 @@ import (
 	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/db/dbtest"
+	"github.com/opentact/opentact/internal/e164"
 	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/httpapi"
@@ -68,6 +69,8 @@ func (world) Resolve(_ context.Context, _ db.Querier, _, key string) (string, bo
 
 func (world) Ready(context.Context, db.Querier, string) (string, error) { return readyCampaign, nil }
 
+func (world) NumberEnds(context.Context, *db.Tx, e164.Number) error { return nil }
+
 const readyCampaign = "00000000-0000-7000-8000-00000000cafe"
 
 type house struct {
@@ -78,6 +81,31 @@ type house struct {
 	log     *event.Log
 	api     *httpapi.API
 	now     atomic.Int64
+	post    postbox
+}
+
+// postbox collects letters.
+type postbox struct {
+	mu      sync.Mutex // guards letters
+	letters []string
+}
+
+func (p *postbox) Send(_ context.Context, _ *db.Tx, _, template string, vars map[string]string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.letters = append(p.letters, template+" "+vars["tn"])
+	return nil
+}
+
+func (p *postbox) count(letter string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.letters {
+		if l == letter {
+			n++
+		}
+	}
+	return n
 }
 
 func build(t *testing.T, d *db.DB, credit string) *house {
@@ -86,7 +114,7 @@ func build(t *testing.T, d *db.DB, credit string) *house {
 	h.now.Store(time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC).UnixMicro())
 	clock := func() time.Time { return time.UnixMicro(h.now.Load()).UTC() }
 	h.billing = billing.New(billing.Config{DB: d, Events: h.log, Accounts: world{}, OpeningCredit: money.MustParse(credit), Now: clock})
-	h.numbers = number.New(number.Config{DB: d, Events: h.log, Billing: h.billing, Accounts: world{}, Views: world{}, Campaigns: world{}, Now: clock})
+	h.numbers = number.New(number.Config{DB: d, Events: h.log, Billing: h.billing, Accounts: world{}, Views: world{}, Messages: world{}, Letters: &h.post, Now: clock})
 	err := d.Update(t.Context(), func(ctx context.Context, tx *db.Tx) error {
 		if err := h.billing.SeedPlans(ctx, tx); err != nil {
 			return err
@@ -127,6 +155,25 @@ func (h *house) do(account, method, path, body string) (int, any) {
 		return w.Code, out
 	}
 	return w.Code, out["payload"]
+}
+
+// events gives the payloads of an account's events of a type, oldest first.
+func (h *house) events(account, kind string) (out []any) {
+	h.t.Helper()
+	rows, err := h.log.Read(h.t.Context(), event.Query{Account: account, Types: []string{kind}})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, r := range rows {
+		var body struct {
+			Payload any `json:"payload"`
+		}
+		if err := json.Unmarshal(r.Body, &body); err != nil {
+			h.t.Fatal(err)
+		}
+		out = append(out, body.Payload)
+	}
+	return out
 }
 
 func get(v any, path ...any) any {

@@ -20,7 +20,7 @@ import (
 type Item struct {
 	TN        e164.Number `json:"tn"`
 	On        Features    `json:"on"`
-	Plan      string      `json:"plan"` // name, as asked; empty: the number's own
+	Plan      string      `json:"plan"` // name, as asked; else that of the number's own, once it is known
 	AutoRenew bool        `json:"autorenew"`
 	State     string      `json:"state"`
 	Lease     string      `json:"lease,omitempty"`
@@ -87,7 +87,7 @@ func (s *Service) Buy(ctx context.Context, r Request) (Order, error) {
 		if err := s.report(ctx, tx, o); err != nil {
 			return err
 		}
-		good, total, err := s.verify(ctx, tx, &o)
+		good, total, err := s.verify(ctx, tx, &o, r.MessagingProfile != "")
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func (s *Service) checkTargets(ctx context.Context, tx *db.Tx, r Request) error 
 }
 
 // verify looks at every item and sums the price of those that can be had.
-func (s *Service) verify(ctx context.Context, tx *db.Tx, o *Order) (good []priced, total money.Amount, err error) {
+func (s *Service) verify(ctx context.Context, tx *db.Tx, o *Order, subscribe bool) (good []priced, total money.Amount, err error) {
 	o.State = OrderVerify
 	if err := s.report(ctx, tx, *o); err != nil {
 		return nil, 0, err
@@ -164,7 +164,11 @@ func (s *Service) verify(ctx context.Context, tx *db.Tx, o *Order) (good []price
 			continue
 		}
 		good = append(good, p)
-		if total, err = total.Add(upfront(p.prices, it.On)); err != nil {
+		sum, err := sumOf(orderParts(p.prices, *it, subscribe))
+		if err != nil {
+			return nil, 0, err
+		}
+		if total, err = total.Add(sum); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -179,14 +183,22 @@ func (s *Service) verifyItem(ctx context.Context, tx *db.Tx, account string, it 
 	if !found {
 		return p, "Number not found", nil
 	}
+	asked := it.Plan
+	if asked == "" {
+		own, err := s.billing.Plan(ctx, tx, c.Plan)
+		if err != nil {
+			return p, "", err
+		}
+		it.Plan = own.Name
+	}
 	if !mayOrder(c, account, s.now()) {
 		return p, "Number is no longer available", nil
 	}
 	if missing := it.On.missing(c.Features); missing != "" {
 		return p, "Feature not offered: " + missing, nil
 	}
-	if it.Plan != "" {
-		if _, err := s.billing.Plan(ctx, tx, it.Plan); fault.Is(err, fault.NotFound) {
+	if asked != "" {
+		if _, err := s.billing.Plan(ctx, tx, asked); fault.Is(err, fault.NotFound) {
 			return p, "Profile not found", nil
 		} else if err != nil {
 			return p, "", err
@@ -237,11 +249,21 @@ type part struct {
 	action  string
 }
 
-// startParts lists what an order charges for a number. sms_nrc is the enabling fee and is taken when the sms subscription is made.
-func startParts(p billing.Prices, on Features) []part {
+// feeWithSubscription tells whether a number pays sms_nrc when its sms subscription is made, and not already when the feature is switched on
+// (numbers-and-money §2.2).
+func feeWithSubscription(tn e164.Number) bool {
+	c := tn.Country()
+	return c == "US" || c == "CA"
+}
+
+// startParts lists what an order charges for a number, without what its sms subscription costs.
+func startParts(p billing.Prices, tn e164.Number, on Features) []part {
 	parts := []part{{p.NRC, "tnlease_nrc", "nrc"}, {p.MRC, "tnlease_mrc", "mrc"}}
 	if on.Voice {
 		parts = append(parts, part{p.VoiceNRC, "voice_nrc", "voice_nrc"}, part{p.VoiceMRC, "voice_mrc", "voice_mrc"})
+	}
+	if on.SMS && !feeWithSubscription(tn) {
+		parts = append(parts, smsNRC(p))
 	}
 	if on.SMS {
 		parts = append(parts, part{p.SMSMRC, "sms_mrc", "sms_mrc"})
@@ -258,11 +280,22 @@ func startParts(p billing.Prices, on Features) []part {
 	return slices.DeleteFunc(parts, func(p part) bool { return p.amount == 0 })
 }
 
-func upfront(p billing.Prices, on Features) (sum money.Amount) {
-	for _, x := range startParts(p, on) {
-		sum += x.amount
+// orderParts is startParts with the sms subscription that an order with a messaging profile makes.
+func orderParts(p billing.Prices, it Item, subscribe bool) []part {
+	parts := startParts(p, it.TN, it.On)
+	if subscribe && it.On.SMS && feeWithSubscription(it.TN) && p.SMSNRC != 0 {
+		parts = append(parts, smsNRC(p))
 	}
-	return sum
+	return parts
+}
+
+func sumOf(parts []part) (sum money.Amount, err error) {
+	for _, x := range parts {
+		if sum, err = sum.Add(x.amount); err != nil {
+			return 0, err
+		}
+	}
+	return sum, nil
 }
 
 // leaseItem makes the lease of a verified item and charges it.
@@ -278,13 +311,19 @@ func (s *Service) leaseItem(ctx context.Context, tx *db.Tx, o *Order, r Request,
 	if err := setTNState(ctx, tx, l.TN, "leased", "", time.Time{}, now); err != nil {
 		return err
 	}
-	for _, x := range startParts(p.prices, l.On) {
-		if _, err := s.billing.Post(ctx, tx, billing.Entry{Account: o.Account, Amount: -x.amount, RefType: x.refType, RefUUID: l.ID, Action: x.action, Description: "TN " + l.TN.Digits()}); err != nil {
+	if err := s.charge(ctx, tx, l, startParts(p.prices, l.TN, l.On)); err != nil {
+		return err
+	}
+	if l.On.Voice {
+		if _, err := s.voice(ctx, tx, l); err != nil {
 			return err
 		}
 	}
 	if r.MessagingProfile != "" && l.On.SMS {
 		if _, err := s.enableSMS(ctx, tx, &l, r.MessagingProfile, ""); err != nil {
+			return err
+		}
+		if err := updateLease(ctx, tx, l); err != nil {
 			return err
 		}
 	}
@@ -300,14 +339,24 @@ func (s *Service) finish(ctx context.Context, tx *db.Tx, o *Order, state string)
 	if err := insertOrder(ctx, tx, *o); err != nil {
 		return err
 	}
+	if err := s.orderLetter(ctx, tx, *o); err != nil {
+		return err
+	}
 	return s.report(ctx, tx, *o)
 }
 
-// Quote gives what each item of an order would cost now; unknown numbers and plans are a 404.
-func (s *Service) Quote(ctx context.Context, account string, items []Item) ([]billing.Plan, error) {
-	var out []billing.Plan
+// Quoted is what an item of an order would cost now.
+type Quoted struct {
+	Item  Item
+	Plan  billing.Plan // with the account's own prices
+	parts []part
+}
+
+// Quote gives what each item of an order would cost now, by the rules of Buy; unknown numbers and plans are a 404.
+func (s *Service) Quote(ctx context.Context, r Request) ([]Quoted, error) {
+	var out []Quoted
 	q := s.db.Read()
-	for _, it := range unique(items) {
+	for _, it := range unique(r.Items) {
 		t, err := s.TN(ctx, q, it.TN)
 		if err != nil {
 			return nil, err
@@ -321,11 +370,10 @@ func (s *Service) Quote(ctx context.Context, account string, items []Item) ([]bi
 		if err != nil {
 			return nil, err
 		}
-		if plan.Prices, err = s.billing.Prices(ctx, q, account, t.Plan); err != nil {
+		if plan.Prices, err = s.billing.Prices(ctx, q, r.Account, t.Plan); err != nil {
 			return nil, err
 		}
-		plan.UUID = t.Number.Digits()
-		out = append(out, plan)
+		out = append(out, Quoted{it, plan, orderParts(plan.Prices, it, r.MessagingProfile != "")})
 	}
 	return out, nil
 }

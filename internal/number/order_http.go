@@ -3,6 +3,7 @@ package number
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/e164"
@@ -151,23 +152,19 @@ func (s *Service) priceOrder(ctx context.Context, in *orderBody) (quoteView, err
 	if err != nil {
 		return out, err
 	}
-	plans, err := s.Quote(ctx, httpapi.Who(ctx).Account, items)
+	quoted, err := s.Quote(ctx, Request{Account: httpapi.Who(ctx).Account, Items: items, MessagingProfile: in.MessagingProfile})
 	if err != nil {
 		return out, err
 	}
-	on := map[string]Features{}
-	for _, it := range items {
-		on[it.TN.Digits()] = it.On
-	}
-	for _, p := range plans {
-		for _, x := range startParts(p.Prices, on[p.UUID]) {
-			if x.action[len(x.action)-3:] == "mrc" {
+	for _, q := range quoted {
+		for _, x := range q.parts {
+			if strings.HasSuffix(x.action, "mrc") {
 				out.MRC += x.amount
 			} else {
 				out.NRC += x.amount
 			}
 		}
-		out.Items = append(out.Items, quoteItem{ID: p.UUID, Name: p.Name, Description: text(p.Description), Prices: p.Prices})
+		out.Items = append(out.Items, quoteItem{ID: q.Item.TN.Digits(), Name: q.Plan.Name, Description: text(q.Plan.Description), Prices: q.Plan.Prices})
 	}
 	return out, nil
 }

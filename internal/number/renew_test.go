@@ -55,7 +55,7 @@ func TestNodesThatRenewAtOnceChargeOnce(t *testing.T) {
 		for i, tn := range tns {
 			wg.Go(func() {
 				name := fmt.Sprint("desk ", i)
-				if _, err := h.numbers.Modify(context.Background(), a, tn, number.Change{Name: &name}); err != nil {
+				if _, err := h.numbers.Modify(context.Background(), number.By{Account: a}, tn, number.Change{Name: &name}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -138,6 +138,82 @@ func TestUnpaidAndBrokenLeasesDoNotKeepOthersFromTheirRenewal(t *testing.T) {
 		h.at(time.April, 2, 11)
 		if _, o := h.do(rich, "POST", "/rest/order", order); get(o, "state") != "success" {
 			t.Error(o)
+		}
+	})
+}
+
+func TestOwnersHearOfTheEndOfALease(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := build(t, d, "100")
+		a := h.account()
+		tns := h.buy(a, 2) // until 28 February, 10:00
+		if status, l := h.do(a, "PATCH", "/rest/lease/tn/"+tns[0], `{"autorenew":false}`); status != 200 {
+			t.Fatal(status, l)
+		}
+		told := 0
+		for _, step := range []struct{ day, hour, told int }{
+			{21, 9, 0}, {21, 11, 1}, {21, 12, 1}, {24, 0, 1}, {25, 10, 2}, {26, 0, 2}, {27, 11, 3}, {28, 9, 3},
+		} {
+			h.at(time.February, step.day, step.hour)
+			if _, err := h.numbers.Warn(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			told = 0
+			for _, e := range h.events(a, "tn_lease") {
+				if get(e, "action") == "releasing" && fmt.Sprintf("%.0f", get(e, "tn", "tn")) == tns[0] && get(e, "state") == "releasing" {
+					told++
+				}
+			}
+			if told != step.told || h.post.count("tnleases_releasing "+tns[0]) != step.told {
+				t.Errorf("day %d, %d o'clock: told %d times, want %d", step.day, step.hour, told, step.told)
+			}
+		}
+		if _, l := h.do(a, "PATCH", "/rest/lease/tn/"+tns[0], `{"autorenew":true}`); get(l, "state") != "active" {
+			t.Error(l)
+		}
+		if _, l := h.do(a, "GET", "/rest/lease/tn/"+tns[1], ""); get(l, "state") != "active" {
+			t.Error("this one is renewed", l)
+		}
+		// Whoever decides late hears of it once, not three times.
+		h.do(a, "PATCH", "/rest/lease/tn/"+tns[0], `{"autorenew":false}`)
+		for range 2 {
+			if _, err := h.numbers.Warn(t.Context(), 10); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := h.post.count("tnleases_releasing " + tns[0]); n != told+1 {
+			t.Error(n)
+		}
+	})
+}
+
+func TestAnUnpaidRenewalIsTriedEverySixHours(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := build(t, d, "1.1")
+		a := h.account()
+		tn := h.buy(a, 1)[0]
+		run := func(day, hour int) any {
+			h.at(time.February, day, hour)
+			if _, err := h.numbers.Renew(t.Context(), 10); err != nil {
+				t.Fatal(err)
+			}
+			_, l := h.do(a, "GET", "/rest/lease/tn/"+tn, "")
+			return get(l, "state")
+		}
+		if s := run(28, 1); s != "releasing" {
+			t.Fatal(s)
+		}
+		if status, out := h.do(a, "POST", "/rest/admin/account/"+a+"/credit", `{"amount":5,"description":"late"}`); status != 201 {
+			t.Fatal(status, out)
+		}
+		if _, l := h.do(a, "PATCH", "/rest/lease/tn/"+tn, `{"autorenew":true}`); get(l, "state") != "releasing" {
+			t.Error("what was on already pays nothing", l)
+		}
+		if s := run(28, 6); s != "releasing" {
+			t.Error("tried before its time", s)
+		}
+		if s := run(28, 7); s != "active" {
+			t.Error(s)
 		}
 	})
 }

@@ -156,6 +156,11 @@ func (s *Service) relateLease(ctx context.Context, q db.Querier, l Lease, v *lea
 			return err
 		}
 	}
+	if l.ModifiedBy != "" {
+		if v.ModifiedBy, err = s.accounts.UserView(ctx, q, l.ModifiedBy); err != nil {
+			return err
+		}
+	}
 	if l.Order != "" {
 		o, err := s.OrderByID(ctx, q, l.Account, l.Order)
 		if err == nil {
@@ -234,8 +239,8 @@ type orderView struct {
 	Request    json.RawMessage `json:"request"`
 	Items      []itemView      `json:"items"`
 	Errors     []errorView     `json:"errors"`
-	TNs        []tnView        `json:"tns,omitempty"`
-	Leases     []leaseView     `json:"tnleases,omitempty"`
+	TNs        []tnView        `json:"tns,omitzero"` // of the whole order, as the next
+	Leases     []leaseView     `json:"tnleases,omitzero"`
 	Voice      *bool           `json:"voice,omitempty"`
 	Fax        *bool           `json:"fax,omitempty"`
 	SMS        *bool           `json:"sms,omitempty"`
@@ -273,7 +278,7 @@ func (s *Service) viewOrder(o Order, account, by json.RawMessage) orderView {
 	return v
 }
 
-// fullOrder adds accounts and makers; with leases also the numbers and leases that came of it.
+// fullOrder adds accounts and makers; with leases also the numbers and leases that came of it, the released ones too.
 func (s *Service) fullOrder(ctx context.Context, o Order, withLeases bool) (orderView, error) {
 	q := s.db.Read()
 	account, err := s.accounts.RefView(ctx, q, o.Account)
@@ -290,13 +295,14 @@ func (s *Service) fullOrder(ctx context.Context, o Order, withLeases bool) (orde
 	if !withLeases {
 		return v, nil
 	}
-	list, err := leases(ctx, q, "WHERE tn_order = $1 AND state <> 'released' ORDER BY tn", o.ID)
+	list, err := ofOrder(ctx, q, o.ID)
 	if err != nil {
 		return v, err
 	}
 	if v.Leases, err = s.viewLeases(ctx, list); err != nil {
 		return v, err
 	}
+	v.TNs = make([]tnView, 0, len(v.Leases))
 	for _, l := range v.Leases {
 		v.TNs = append(v.TNs, l.TN)
 	}

@@ -178,7 +178,7 @@ func TestCallerID(t *testing.T) {
 		h.refused(trunk.RouteRequest{Profile: h.profile.ID, To: somebody, From: stranger, Asserted: true}, trunk.ReasonCallerID, 403, fault.CallerID)
 		h.refused(trunk.RouteRequest{Profile: h.profile.ID, To: somebody}, trunk.ReasonCallerID, 403, fault.CallerID)
 		h.set(func(p *trunk.Profile) { p.Lease = second.ID })
-		_, err := h.numbers.Release(t.Context(), h.account, []string{second.ID})
+		_, err := h.numbers.Release(t.Context(), number.By{Account: h.account}, []string{second.ID})
 		h.must(err)
 		h.refused(trunk.RouteRequest{Profile: h.profile.ID, To: somebody}, trunk.ReasonCallerID, 403, fault.CallerID)
 		h.call(h.token, "GET", "/rest/profile/outbound_voice/"+h.profile.ID, "").is(200).has(map[string]string{"tn_lease": "null"})

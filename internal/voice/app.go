@@ -179,13 +179,13 @@ func (s *Service) Apps(ctx context.Context, account string) ([]App, error) {
 }
 
 // AssignLeases ties leases to an app and unties others, all or nothing, and gives those that are tied now.
-func (s *Service) AssignLeases(ctx context.Context, account, id string, add, remove []string) ([]number.Lease, error) {
+func (s *Service) AssignLeases(ctx context.Context, by number.By, id string, add, remove []string) ([]number.Lease, error) {
 	var out []number.Lease
 	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) (err error) {
-		if _, err = appOf(ctx, tx, account, id); err != nil {
+		if _, err = appOf(ctx, tx, by.Account, id); err != nil {
 			return err
 		}
-		out, err = s.cfg.Numbers.Assign(ctx, tx, account, "app", id, add, remove)
+		out, err = s.cfg.Numbers.Assign(ctx, tx, by, number.Target{App: id}, add, remove)
 		return err
 	})
 	return out, err

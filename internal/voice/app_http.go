@@ -235,8 +235,8 @@ func (r *assignRequest) Validate(f *fault.Fields) {
 }
 
 func (s *Service) assignLeases(ctx context.Context, in *assignRequest) (any, error) {
-	account := httpapi.Who(ctx).Account
-	leases, err := s.AssignLeases(ctx, account, in.UUID, in.Add, in.Remove)
+	who := httpapi.Who(ctx)
+	leases, err := s.AssignLeases(ctx, number.By{Account: who.Account, User: who.User}, in.UUID, in.Add, in.Remove)
 	if err != nil {
 		return nil, err
 	}

@@ -153,10 +153,10 @@ func TestRefusalsAreStoredWithTheirReason(t *testing.T) {
 		patch(false)
 		check(480, 18, "no_target")
 		patch(true)
-		_, err := h.s.AssignLeases(t.Context(), h.ann.Account, a.ID, nil, []string{l.ID})
+		_, err := h.s.AssignLeases(t.Context(), number.By{Account: h.ann.Account}, a.ID, nil, []string{l.ID})
 		h.must(err)
 		check(404, 1, "no_target")
-		_, err = h.s.AssignLeases(t.Context(), h.ann.Account, a.ID, []string{l.ID}, nil)
+		_, err = h.s.AssignLeases(t.Context(), number.By{Account: h.ann.Account}, a.ID, []string{l.ID}, nil)
 		h.must(err)
 		one := 1
 		_, err = h.acc.Administer(t.Context(), h.ann.Account, account.AdminPatch{Limits: &account.LimitsPatch{Channels: &one}})

@@ -227,7 +227,7 @@ func (h *house) app(change func(*App)) (App, number.Lease) {
 	a, err := h.s.CreateApp(h.t.Context(), h.ann.Account, h.ann.ID, func(a *App) { a.Name = "desk"; change(a) })
 	h.must(err)
 	l := h.lease(0)
-	_, err = h.s.AssignLeases(h.t.Context(), h.ann.Account, a.ID, []string{l.ID}, nil)
+	_, err = h.s.AssignLeases(h.t.Context(), number.By{Account: h.ann.Account}, a.ID, []string{l.ID}, nil)
 	h.must(err)
 	return a, l
 }

@@ -86,7 +86,7 @@ func (s *stock) fill(ctx context.Context, d *db.DB) error {
 		if _, err := n.numbers.Buy(ctx, number.Request{Account: s.Account, Items: []number.Item{{TN: f.Number, On: number.Features{SMS: true}}}}); err != nil {
 			return err
 		}
-		if _, err := n.numbers.EnableSMS(ctx, s.Account, f.Number.Digits(), s.Profile, ""); err != nil {
+		if _, err := n.numbers.EnableSMS(ctx, number.By{Account: s.Account}, f.Number.Digits(), s.Profile, ""); err != nil {
 			return err
 		}
 		s.Senders = append(s.Senders, f.Number)

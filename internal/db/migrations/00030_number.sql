@@ -63,8 +63,11 @@ CREATE TABLE tn_lease (
   caller_filter TEXT,
   tn_order TEXT,
   created_by TEXT,
+  modified_by TEXT,
   expires_on BIGINT NOT NULL,
   released_on BIGINT,
+  retry_on BIGINT, -- of an unpaid renewal
+  notice BIGINT NOT NULL, -- days before the end that its owner heard of last; 0: none yet
   created_on BIGINT NOT NULL,
   modified_on BIGINT NOT NULL,
   CHECK (app IS NULL OR connection IS NULL)
@@ -72,6 +75,7 @@ CREATE TABLE tn_lease (
 -- A number has one lease at a time.
 CREATE UNIQUE INDEX tn_lease_one ON tn_lease (tn) WHERE state <> 'released';
 CREATE INDEX tn_lease_account ON tn_lease (account, created_on);
+CREATE INDEX tn_lease_order ON tn_lease (tn_order);
 CREATE INDEX tn_lease_app ON tn_lease (app);
 CREATE INDEX tn_lease_connection ON tn_lease (connection);
 CREATE INDEX tn_lease_profile ON tn_lease (messaging_profile);
