@@ -48,6 +48,7 @@ func (m *domains) build(cfg config.Config, d *db.DB, log *slog.Logger) error {
 		m.messages.Attach(messaging.Link{Name: "sandbox", Driver: m.network, Sandbox: true})
 	}
 	m.numbers.Bind(relations{m}, m.messages)
+	m.billing.ShowObjects(objects{m})
 	m.parts = account.Parts{Balances: m.billing, Credit: m.billing, Presence: m.gate, Profiles: m.messages, Mailer: account.LogMailer{Logger: log}}
 	m.accounts.Attach(m.parts)
 	m.accounts.OnAccount(m.messages.OnAccount)

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/png"
 	"io"
@@ -114,6 +115,41 @@ func TestFixedTagsLeadToTheirOperations(t *testing.T) {
 			_, doc := h.do("GET", "/openapi.json?tag="+tag, "")
 			if doc["paths"].(map[string]any)[path] == nil {
 				t.Errorf("%s is not under the tag %s", path, tag)
+			}
+		}
+	})
+}
+
+// TestAnEntryOfTheLedgerShowsWhatItIsAbout: a lease that lives, one that is gone, a message, a call, and nothing.
+func TestAnEntryOfTheLedgerShowsWhatItIsAbout(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		found := h.payload("POST", "/rest/tn/search", `{"pattern":"212*","size":2}`).(map[string]any)["data"].([]any)
+		profile := h.payload("GET", "/rest/profile/messaging", "").([]any)[0].(map[string]any)["uuid"]
+		tn, gone := int64(found[0].(map[string]any)["tn"].(float64)), int64(found[1].(map[string]any)["tn"].(float64))
+		h.payload("POST", "/rest/order", fmt.Sprintf(`{"tns":[%d],"messaging_profile":%q}`, tn, profile))
+		h.payload("POST", "/rest/order", fmt.Sprintf(`{"tns":[%d]}`, gone))
+		h.payload("DELETE", fmt.Sprintf("/rest/lease/tn/%d", gone), "")
+		h.payload("POST", "/rest/sms", fmt.Sprintf(`{"from":%d,"to":15005550101,"message":"x"}`, tn))
+		call := h.payload("POST", "/rest/call", fmt.Sprintf(`{"from":%d,"to":15005550001}`, tn)).(map[string]any)["uuid"].(string)
+		h.settled(func() bool {
+			return h.payload("GET", "/rest/call/"+call, "").(map[string]any)["state"] == "live"
+		}, "an answered call")
+		h.payload("DELETE", "/rest/call/"+call, "")
+
+		h.settled(func() bool {
+			return h.total("/rest/transaction/search", `{"ref_type":"sms_outgoing"}`)+h.total("/rest/transaction/search", `{"ref_type":"voice_outgoing"}`) == 2
+		}, "charges of message and call")
+		for _, kind := range []string{"tnlease_nrc", "tnlease_mrc", "sms_nrc", "sms_outgoing", "voice_outgoing", "adjustment"} {
+			rows := h.payload("POST", "/rest/transaction/search", fmt.Sprintf(`{"ref_type":%q}`, kind)).(map[string]any)["data"].([]any)
+			if len(rows) == 0 {
+				t.Error("no entry:", kind)
+			}
+			for _, row := range rows {
+				full := h.payload("GET", "/rest/transaction/"+row.(map[string]any)["uuid"].(string), "").(map[string]any)
+				object, _ := full["ref_object"].(map[string]any)
+				if object["uuid"] != full["ref_uuid"] {
+					t.Error(kind, full)
+				}
 			}
 		}
 	})

@@ -54,3 +54,12 @@ func (s *Service) renderAll(ctx context.Context, list []*Message) ([]json.RawMes
 	}
 	return out, nil
 }
+
+// MessageView shows a message of an account as GET /rest/sms/{uuid} does, or gives a 404.
+func (s *Service) MessageView(ctx context.Context, account, id string) (json.RawMessage, error) {
+	m, err := loadMessage(ctx, s.db.Read(), account, id)
+	if err != nil {
+		return nil, err
+	}
+	return s.render(ctx, m)
+}

@@ -59,6 +59,15 @@ func lockByKey(ctx context.Context, tx *db.Tx, account, key string) (Lease, erro
 	return byKey(ctx, tx, account, key, tx.ForUpdate())
 }
 
+// leaseOf gives an account's lease in any state, or a 404.
+func leaseOf(ctx context.Context, q db.Querier, account, id string) (Lease, error) {
+	l, ok, err := oneLease(q.QueryRow(ctx, "SELECT "+leaseColumns+" FROM tn_lease WHERE uuid = $1 AND account = $2", id, account))
+	if err == nil && !ok {
+		err = fault.Missing("TN lease")
+	}
+	return l, err
+}
+
 func byKey(ctx context.Context, q db.Querier, account, key, tail string) (Lease, error) {
 	var row *sql.Row
 	if id, err := ident.Parse(key); err == nil {

@@ -198,6 +198,19 @@ func (s *Service) LeaseViews(ctx context.Context, list []Lease) ([]json.RawMessa
 	return out, nil
 }
 
+// LeaseView shows a lease of an account, a released one too, or gives a 404.
+func (s *Service) LeaseView(ctx context.Context, account, id string) (json.RawMessage, error) {
+	l, err := leaseOf(ctx, s.db.Read(), account, id)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.viewLease(ctx, s.db.Read(), l)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}
+
 // itemView is TnOrderItem of the contract.
 type itemView struct {
 	TN        int64    `json:"tn"`

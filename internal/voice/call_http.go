@@ -179,6 +179,15 @@ func (s *Service) shownCall(ctx context.Context, account, id string) (*Call, cal
 	return &c, w, err
 }
 
+// CallView shows a call of an account as GET /rest/call/{uuid} does, or gives a 404.
+func (s *Service) CallView(ctx context.Context, account, id string) (json.RawMessage, error) {
+	_, w, err := s.shownCall(ctx, account, id)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(w)
+}
+
 func (s *Service) getCall(ctx context.Context, in *callKey) (callWire, error) {
 	_, w, err := s.shownCall(ctx, httpapi.Who(ctx).Account, in.UUID)
 	return w, err
