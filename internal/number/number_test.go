@@ -215,9 +215,9 @@ func TestSearchUnderstandsBothGenerations(t *testing.T) {
 		first := h.pick(a, `{"npa":"212"}`, 1)[0]
 		for body, want := range map[string]int{
 			`{"pattern":"212*"}`: 80, `{"npa":212}`: 80, `{"province":"NY"}`: 160, `{"state":"NY","city":"brook*"}`: 80, `{"type":"toll_free"}`: 140,
-			`{"toll_free":true}`: 140, `{"country":"CA"}`: 480, `{"rateCenter":"boston"}`: 80, `{"rate_center":"BOS*"}`: 80, `{"postalCode":10001}`: 80, `{"features":["sms","voice"]}`: 24*80 + 140,
+			`{"toll_free":true}`: 140, `{"country":"CA"}`: 480, `{"rateCenter":"boston"}`: 80, `{"rate_center":"BOS*"}`: 80, `{"postalCode":10001}`: 80, `{"features":["sms","voice"]}`: 18*80 + 140,
 			`{"features":["emergency"]}`: 0, `{"pattern":"JAX*","abcSearch":true}`: 0, `{"profile":"US Toll Free"}`: 140, `{"npa":"212","nxx":"` + first[4:7] + `","line":"` + first[7:] + `"}`: 1,
-			`{"line":"xx` + first[9:] + `","npa":"212"}`: -1, `{}`: 24*80 + 140,
+			`{"line":"xx` + first[9:] + `","npa":"212"}`: -1, `{}`: 18*80 + 140, `{"profile":"US"}`: 24 * 80, `{"npa":"416"}`: 0, `{"npa":"416","country":"CA"}`: 80, `{"npa":"416","profile":"US"}`: 80,
 		} {
 			got := total(body)
 			if want == -1 && got >= 1 {

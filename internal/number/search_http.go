@@ -99,12 +99,18 @@ func (b *searchBody) window() (take, skip, page int) {
 	return take, b.Skip, b.Skip/take + 1
 }
 
+// defaultCountry is searched when neither a country nor a price plan is named (rest-resources §6).
+const defaultCountry = "US"
+
 func (s *Service) search(ctx context.Context, in *searchBody) (httpapi.Page[tnView], error) {
 	var out httpapi.Page[tnView]
 	take, skip, page := in.window()
 	f := Search{Account: httpapi.Who(ctx).Account, Pattern: in.mask(), Kind: in.Type, Country: in.Country, Province: in.Province, City: in.City, RateCenter: in.RateCenter, PostalCode: in.PostalCode, Features: in.Features, Take: take, Skip: skip}
 	if in.State != "" {
 		f.Province = in.State
+	}
+	if f.Country == "" && in.Profile == "" {
+		f.Country = defaultCountry
 	}
 	if in.TollFree != nil && f.Kind == "" {
 		f.Kind = map[bool]string{true: "toll_free", false: "long_code"}[*in.TollFree]

@@ -151,7 +151,7 @@ func (w *work) order(area []string) func(context.Context, *caller, string) {
 			if len(area) == 0 || ctx.Err() != nil {
 				return
 			}
-			found, err := c.get(ctx, "POST", fmt.Sprintf("/rest/tn/search?take=100&skip=%d", skip), map[string]any{"npa": area[0]})
+			found, err := c.get(ctx, "POST", fmt.Sprintf("/rest/tn/search?take=100&skip=%d", skip), map[string]any{"npa": area[0], "profile": "US"})
 			if err != nil {
 				return
 			}
