@@ -140,6 +140,7 @@ type Config struct {
 type Parts struct {
 	Balances   Balances
 	Credit     Credit
+	Thresholds Thresholds
 	Presence   Presence
 	SIPUsers   SIPUsers
 	Google     SignIn

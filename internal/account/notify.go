@@ -51,6 +51,11 @@ func (s *Service) UpdateNotification(ctx context.Context, account string, change
 			return fault.Invalid("low_balance_threshold", "must not be negative", n.LowBalance.String())
 		}
 		out = n
+		if s.parts.Thresholds != nil {
+			if err := s.parts.Thresholds.SetLowBalance(ctx, tx, account, n.LowBalance); err != nil {
+				return err
+			}
+		}
 		return saveNotification(ctx, tx, account, n)
 	})
 	return out, err

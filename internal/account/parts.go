@@ -20,6 +20,11 @@ type Credit interface {
 	SetCreditLimit(ctx context.Context, tx *db.Tx, account string, limit money.Amount) error
 }
 
+// Thresholds keeps the balance below which an account wants to hear of it; nil: none.
+type Thresholds interface {
+	SetLowBalance(ctx context.Context, tx *db.Tx, account string, at *money.Amount) error
+}
+
 // Presence tells whether a user has an authenticated websocket open on this node; Sockets knows of the others.
 type Presence interface {
 	Online(user string) bool

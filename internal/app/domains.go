@@ -61,8 +61,8 @@ func newDomains(cfg config.Config, version string, d *db.DB, b *bus.Bus, log *sl
 	if cfg.Sandbox {
 		opening = cfg.SandboxCredit
 	}
-	m.billing = billing.New(billing.Config{DB: d, Events: m.events, Jobs: m.jobs, Accounts: m.accounts, Logger: log, OpeningCredit: opening})
-	m.numbers = number.New(number.Config{DB: d, Events: m.events, Jobs: m.jobs, Billing: m.billing, Accounts: m.accounts, Logger: log})
+	m.billing = billing.New(billing.Config{DB: d, Events: m.events, Jobs: m.jobs, Accounts: m.accounts, Letters: letters{m}, Logger: log, OpeningCredit: opening})
+	m.numbers = number.New(number.Config{DB: d, Events: m.events, Jobs: m.jobs, Billing: m.billing, Accounts: m.accounts, Letters: letters{m}, Logger: log})
 	gate := stream.Config{DB: d, Log: m.events, Sessions: sessions{m.accounts, d}, Logger: log}
 	if b != nil {
 		gate.Bus = b

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 
 	"github.com/opentact/opentact/internal/account"
+	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/fault"
+	"github.com/opentact/opentact/internal/number"
 	"github.com/opentact/opentact/internal/stream"
 	"github.com/opentact/opentact/internal/webhook"
 )
@@ -58,7 +60,40 @@ const mailWebhookDisabled = "webhook_disabled"
 type alerts struct{ m *domains }
 
 func (a alerts) EndpointDisabled(ctx context.Context, tx *db.Tx, id, url, reason string) error {
-	acc, err := a.m.accounts.Load(ctx, tx, id)
+	return a.m.write(ctx, tx, id, mailWebhookDisabled, map[string]string{"url": url, "reason": reason})
+}
+
+// letters writes what numbers and money have to tell, where the account's settings ask for it.
+type letters struct{ m *domains }
+
+func (l letters) Send(ctx context.Context, tx *db.Tx, id, template string, vars map[string]string) error {
+	n, err := l.m.accounts.Notification(ctx, tx, id)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	wanted := false
+	switch template {
+	case number.MailOrderSuccess, number.MailOrderRejected:
+		wanted = n.OrderProcessed
+	case number.MailReleasing:
+		wanted = n.LeasesReleasing
+	case number.MailReleased:
+		wanted = n.LeasesReleased
+	case billing.MailLowBalance:
+		wanted = n.LowBalance != nil
+	}
+	if !wanted {
+		return nil
+	}
+	return l.m.write(ctx, tx, id, template, vars)
+}
+
+// write sends a letter to the administrator of an account. Vars: name of the account, and those given.
+func (m *domains) write(ctx context.Context, tx *db.Tx, id, template string, vars map[string]string) error {
+	acc, err := m.accounts.Load(ctx, tx, id)
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
@@ -66,8 +101,9 @@ func (a alerts) EndpointDisabled(ctx context.Context, tx *db.Tx, id, url, reason
 		return err
 	}
 	to := acc.Email
-	if admin, err := a.m.accounts.UserByID(ctx, tx, acc.Admin); err == nil {
+	if admin, err := m.accounts.UserByID(ctx, tx, acc.Admin); err == nil {
 		to = admin.Email
 	}
-	return a.m.parts.Mailer.Mail(ctx, tx, account.Mail{Template: mailWebhookDisabled, To: to, Vars: map[string]string{"name": acc.Name, "url": url, "reason": reason}})
+	vars["name"] = acc.Name
+	return m.parts.Mailer.Mail(ctx, tx, account.Mail{Template: template, To: to, Vars: vars})
 }

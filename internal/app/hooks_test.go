@@ -1,6 +1,10 @@
 package app_test
 
-import "testing"
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
 
 func TestASubscriptionOfTheChannelWebhookIsAnEndpoint(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
@@ -22,6 +26,25 @@ func TestASubscriptionOfTheChannelWebhookIsAnEndpoint(t *testing.T) {
 		}
 		if _, out := h.do("GET", "/rest/webhook", ""); len(out["payload"].([]any)) != 0 {
 			t.Fatal(out)
+		}
+	})
+}
+
+func TestALowBalanceIsToldWhereTheSettingsAskForIt(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.payload("PATCH", "/rest/account/notification", `{"low_balance_threshold":99}`)
+		told := func() int {
+			return strings.Count(fmt.Sprint(h.payload("GET", "/rest/event?type=balance", "")), "source_action:low_balance")
+		}
+		if n := told(); n != 0 {
+			t.Error("told before the fall:", n)
+		}
+		found := h.payload("POST", "/rest/tn/search", `{"npa":"212"}`).(map[string]any)["data"].([]any)
+		for _, n := range found[:2] {
+			h.payload("POST", "/rest/order", fmt.Sprintf(`{"tns":[%.0f]}`, n.(map[string]any)["tn"]))
+		}
+		if n := told(); n != 1 {
+			t.Errorf("told %d times", n)
 		}
 	})
 }

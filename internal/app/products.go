@@ -49,7 +49,7 @@ func (m *domains) build(cfg config.Config, d *db.DB, log *slog.Logger) error {
 	}
 	m.numbers.Bind(relations{m}, m.messages)
 	m.billing.ShowObjects(objects{m})
-	m.parts = account.Parts{Balances: m.billing, Credit: m.billing, Presence: m.gate, Profiles: m.messages, Mailer: account.LogMailer{Logger: log}}
+	m.parts = account.Parts{Balances: m.billing, Credit: m.billing, Thresholds: m.billing, Presence: m.gate, Profiles: m.messages, Mailer: account.LogMailer{Logger: log}}
 	m.accounts.Attach(m.parts)
 	m.accounts.OnAccount(m.messages.OnAccount)
 	if cfg.Sandbox {

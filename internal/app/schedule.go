@@ -43,6 +43,7 @@ func (a *App) tasks() []task {
 		}},
 		{"expired_holds", time.Minute, func(ctx context.Context) error { _, err := m.billing.ExpireHolds(ctx, holdChunk); return err }},
 		{"tn_leases_autorenew", time.Hour, func(ctx context.Context) error { _, err := m.numbers.Renew(ctx, renewChunk); return err }},
+		{"tn_leases_release_notification", time.Hour, func(ctx context.Context) error { _, err := m.numbers.Warn(ctx, renewChunk); return err }},
 		{"expired_tokens", time.Hour, func(ctx context.Context) error { _, err := m.accounts.RemoveExpired(ctx); return err }},
 		{"recordings", time.Hour, func(ctx context.Context) error { _, err := a.calls.voice.Expire(ctx, recordChunk); return err }},
 		{"webhook_deliveries", time.Hour, func(ctx context.Context) error {

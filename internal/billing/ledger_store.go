@@ -15,7 +15,9 @@ import (
 
 // balanceRow is what a move of a balance leaves behind.
 type balanceRow struct {
+	before   money.Amount
 	balance  money.Amount
+	low      *money.Amount // a balance that falls below this is told of
 	notified time.Time
 	pending  bool
 }
@@ -37,10 +39,11 @@ func lock(ctx context.Context, tx *db.Tx, account string) error {
 // coming in and holds going out always pass.
 func moveBalance(ctx context.Context, tx *db.Tx, account string, amount, reserve money.Amount) (row balanceRow, ok bool, err error) {
 	var after int64
+	var low sql.NullInt64
 	var notified db.Time
 	err = tx.QueryRow(ctx, `UPDATE balance SET balance = balance + $1, reserved = reserved + $2
 		WHERE account = $3 AND (balance + credit_limit - reserved + $1 - $2 >= 0)
-		RETURNING balance, notified_on, notify_pending`, int64(amount), int64(reserve), account).Scan(&after, &notified, &row.pending)
+		RETURNING balance, notified_on, notify_pending, low_at`, int64(amount), int64(reserve), account).Scan(&after, &notified, &row.pending, &low)
 	if errors.Is(err, sql.ErrNoRows) {
 		return row, false, exists(ctx, tx, account)
 	}
@@ -48,6 +51,11 @@ func moveBalance(ctx context.Context, tx *db.Tx, account string, amount, reserve
 		return row, false, fmt.Errorf("move balance: %w", err)
 	}
 	row.balance, row.notified = money.Amount(after), notified.Time
+	row.before = row.balance - amount
+	if low.Valid {
+		at := money.Amount(low.Int64)
+		row.low = &at
+	}
 	return row, true, nil
 }
 
@@ -77,6 +85,17 @@ func setCredit(ctx context.Context, tx *db.Tx, account string, limit money.Amoun
 		return false, fmt.Errorf("set credit limit: %w", err)
 	}
 	return n == 1, nil
+}
+
+func setLow(ctx context.Context, tx *db.Tx, account string, at *money.Amount) error {
+	var low any
+	if at != nil {
+		low = int64(*at)
+	}
+	if _, err := tx.Exec(ctx, "UPDATE balance SET low_at = $1 WHERE account = $2", low, account); err != nil {
+		return fmt.Errorf("set low balance: %w", err)
+	}
+	return nil
 }
 
 func insertHold(ctx context.Context, tx *db.Tx, h Hold) error {

@@ -17,8 +17,17 @@ const (
 	notifyPace  = time.Second // at most one event per account in this time; the last value always comes
 )
 
+// MailLowBalance is the letter about a balance that fell below the account's threshold. Vars: balance, threshold.
+const MailLowBalance = "low_balance"
+
+// lowBalance is the source_action of the event about it.
+const lowBalance = "low_balance"
+
 // notify writes the event of an entry now, or leaves a job that writes the last value when the pace allows it.
 func (s *Service) notify(ctx context.Context, tx *db.Tx, row balanceRow, t Transaction) error {
+	if err := s.notifyLow(ctx, tx, row, t); err != nil {
+		return err
+	}
 	if s.events == nil || s.accounts == nil || row.pending {
 		return nil
 	}
@@ -37,6 +46,25 @@ func (s *Service) notify(ctx context.Context, tx *db.Tx, row balanceRow, t Trans
 	if err := markNotified(ctx, tx, t.Account, now, false); err != nil {
 		return err
 	}
+	return s.emit(ctx, tx, t)
+}
+
+// notifyLow tells of a balance that fell below the threshold, once for each fall (numbers-and-money §7). The threshold came with the balance: the entries of
+// messages and calls pay no query for it.
+func (s *Service) notifyLow(ctx context.Context, tx *db.Tx, row balanceRow, t Transaction) error {
+	if row.low == nil || row.before < *row.low || row.balance >= *row.low {
+		return nil
+	}
+	if s.letters != nil {
+		vars := map[string]string{"balance": row.balance.String(), "threshold": row.low.String()}
+		if err := s.letters.Send(ctx, tx, t.Account, MailLowBalance, vars); err != nil {
+			return err
+		}
+	}
+	if s.events == nil || s.accounts == nil {
+		return nil
+	}
+	t.Action, t.After = lowBalance, row.balance
 	return s.emit(ctx, tx, t)
 }
 

@@ -24,12 +24,18 @@ type Accounts interface {
 	BalanceNotices(ctx context.Context, q db.Querier, account string) (bool, error)
 }
 
+// Letters writes to the administrator of an account.
+type Letters interface {
+	Send(ctx context.Context, tx *db.Tx, account, template string, vars map[string]string) error
+}
+
 // Config is what a Service needs.
 type Config struct {
 	DB       *db.DB
 	Events   *event.Log
 	Jobs     *jobs.Runner
 	Accounts Accounts
+	Letters  Letters // nil: nobody is written to
 	Logger   *slog.Logger
 	Now      func() time.Time // nil: time.Now
 	// OpeningCredit is given to new accounts as an adjustment, while the sandbox is on; zero gives nothing.
@@ -42,6 +48,7 @@ type Service struct {
 	events   *event.Log
 	jobs     *jobs.Runner
 	accounts Accounts
+	letters  Letters
 	log      *slog.Logger
 	now      func() time.Time
 	opening  money.Amount
@@ -50,7 +57,7 @@ type Service struct {
 
 // New makes the service and registers the handler of its jobs.
 func New(cfg Config) *Service {
-	s := &Service{db: cfg.DB, events: cfg.Events, jobs: cfg.Jobs, accounts: cfg.Accounts, log: cfg.Logger, now: cfg.Now, opening: cfg.OpeningCredit}
+	s := &Service{db: cfg.DB, events: cfg.Events, jobs: cfg.Jobs, accounts: cfg.Accounts, letters: cfg.Letters, log: cfg.Logger, now: cfg.Now, opening: cfg.OpeningCredit}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -261,6 +268,11 @@ func (s *Service) SetCreditLimit(ctx context.Context, tx *db.Tx, account string,
 		return fault.Invalid("credit_limit", "credit limit does not cover what the account owes and holds", limit.String())
 	}
 	return nil
+}
+
+// SetLowBalance names the balance below which the account wants to hear of it; nil: it does not.
+func (s *Service) SetLowBalance(ctx context.Context, tx *db.Tx, account string, at *money.Amount) error {
+	return setLow(ctx, tx, account, at)
 }
 
 // ExpireHolds releases holds whose time is over, a bounded number at once, and gives their number. Each account has a transaction of its own.

@@ -6,6 +6,7 @@ CREATE TABLE balance (
   credit_limit BIGINT NOT NULL CHECK (credit_limit >= 0),
   notified_on BIGINT NOT NULL,
   notify_pending BOOLEAN NOT NULL,
+  low_at BIGINT, -- a balance that falls below this is told of
   CONSTRAINT balance_covered CHECK (balance + credit_limit - reserved >= 0)
 );
 
