@@ -94,7 +94,7 @@ func (s *Service) changeTargets(ctx context.Context, tx *db.Tx, l *Lease, c Chan
 		return nil
 	}
 	if *c.Profile == "" {
-		return s.endSMS(ctx, tx, l)
+		return s.clearProfile(ctx, tx, l, c)
 	}
 	_, err := s.enableSMS(ctx, tx, l, *c.Profile, "")
 	return err

@@ -93,6 +93,16 @@ func (s *Service) endSMS(ctx context.Context, tx *db.Tx, l *Lease) error {
 	return s.endMessages(ctx, tx, *l)
 }
 
+// clearProfile ends the sms subscription of a lease that has one; its feature ends too, unless the same change names it.
+func (s *Service) clearProfile(ctx context.Context, tx *db.Tx, l *Lease, c Change) error {
+	if l.MessagingProfile == "" {
+		return nil
+	}
+	err := s.endSMS(ctx, tx, l)
+	l.On.SMS = c.SMS != nil && *c.SMS
+	return err
+}
+
 func (s *Service) endMessages(ctx context.Context, tx *db.Tx, l Lease) error {
 	if s.messages == nil {
 		return nil
