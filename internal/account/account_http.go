@@ -256,8 +256,8 @@ func (s *Service) httpAdminister(ctx context.Context, in *adminPatch) (accountWi
 	return s.whole(ctx, a, err)
 }
 
-// countryView renders Country; without a dictionary only its code is known.
-func (s *Service) countryView(a2 string) json.RawMessage {
+// CountryView renders Country; without a dictionary only its code is known.
+func (s *Service) CountryView(a2 string) json.RawMessage {
 	if s.parts.Dictionary != nil {
 		return s.parts.Dictionary.Country(a2)
 	}

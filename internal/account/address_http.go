@@ -104,7 +104,7 @@ func (p *people) both(ctx context.Context, made, changed string) (by, then *user
 
 func (s *Service) addressView(ctx context.Context, p *people, a *Address) (addressWire, error) {
 	by, then, err := p.both(ctx, a.CreatedBy, a.ModifiedBy)
-	return addressWire{addressListed: listedAddress(a), Country: s.countryView(a.Country), User: by, Account: p.account, CreatedBy: by, ModifiedBy: then}, err
+	return addressWire{addressListed: listedAddress(a), Country: s.CountryView(a.Country), User: by, Account: p.account, CreatedBy: by, ModifiedBy: then}, err
 }
 
 // oneAddress renders an address as the payload itself, unless there was a fault.

@@ -63,6 +63,7 @@ func newDomains(cfg config.Config, version string, d *db.DB, b *bus.Bus, log *sl
 	}
 	m.billing = billing.New(billing.Config{DB: d, Events: m.events, Jobs: m.jobs, Accounts: m.accounts, Letters: letters{m}, Logger: log, OpeningCredit: opening})
 	m.numbers = number.New(number.Config{DB: d, Events: m.events, Jobs: m.jobs, Billing: m.billing, Accounts: m.accounts, Letters: letters{m}, Logger: log})
+	m.billing.CountLeases(m.numbers)
 	gate := stream.Config{DB: d, Log: m.events, Sessions: sessions{m.accounts, d}, Logger: log}
 	if b != nil {
 		gate.Bus = b

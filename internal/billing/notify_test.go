@@ -25,6 +25,9 @@ func (quiet) EventView(context.Context, db.Querier, string) (json.RawMessage, er
 func (quiet) RefView(context.Context, db.Querier, string) (json.RawMessage, error) {
 	return json.RawMessage(`{}`), nil
 }
+
+func (quiet) CountryView(string) json.RawMessage { return json.RawMessage(`null`) }
+
 func (quiet) BalanceNotices(context.Context, db.Querier, string) (bool, error) { return false, nil }
 
 // post collects letters.

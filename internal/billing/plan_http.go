@@ -47,19 +47,28 @@ func text(s string) *string {
 	return &s
 }
 
-func viewPlan(p Plan) planView {
+// viewPlan shows a plan; leased is how many numbers of it the asker has.
+func (s *Service) viewPlan(p Plan, leased int) planView {
 	null := json.RawMessage("null")
 	validator, placeholder, tooltip := `^[0-9*%]{1,11}$`, "212*", "Digits of the number; * stands for any run, % for one digit"
 	return planView{
 		UUID: p.UUID, Name: p.Name, Description: text(p.Description), Active: p.Active, Priority: text(p.Priority), TollFree: &p.TollFree,
 		Validator: &validator, Placeholder: &placeholder, Tooltip: &tooltip,
-		TNProvider: null, RegProvider: null, SMSProvider: null, VoxProvider: null, Prices: p.Prices, Country: null, Account: null, Kind: "price_plan",
+		TNProvider: null, RegProvider: null, SMSProvider: null, VoxProvider: null, Prices: p.Prices, Country: s.accounts.CountryView(p.Country), Account: null, Kind: "price_plan", Leases: leased,
 		Created: httpapi.TimeOf(p.Created), Modified: httpapi.TimeOf(p.Modified),
 	}
 }
 
 // PlanView is a plan as numbers show it inside themselves.
-func PlanView(p Plan) any { return viewPlan(p) }
+func (s *Service) PlanView(p Plan, leased int) any { return s.viewPlan(p, leased) }
+
+// leased counts the asker's leases by the uuids of their plans.
+func (s *Service) leased(ctx context.Context) (map[string]int, error) {
+	if s.leases == nil {
+		return nil, nil
+	}
+	return s.leases.CountByPlan(ctx, s.db.Read(), httpapi.Who(ctx).Account)
+}
 
 func (s *Service) planRoutes(a *httpapi.API) {
 	op := func(id, method, path, summary string, auth httpapi.Auth) httpapi.Op {
@@ -86,10 +95,14 @@ func (s *Service) listPlans(ctx context.Context, in *planList) ([]planView, erro
 	if err != nil {
 		return nil, err
 	}
+	leased, err := s.leased(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := []planView{}
 	for _, p := range plans {
 		if in.Kind != "caller_filter" {
-			out = append(out, viewPlan(p))
+			out = append(out, s.viewPlan(p, leased[p.UUID]))
 		}
 	}
 	httpapi.SetTotal(ctx, len(out))
@@ -102,7 +115,11 @@ type planKey struct {
 
 func (s *Service) getPlan(ctx context.Context, in *planKey) (planView, error) {
 	p, err := s.Plan(ctx, s.db.Read(), in.UUID)
-	return viewPlan(p), err
+	if err != nil {
+		return planView{}, err
+	}
+	leased, err := s.leased(ctx)
+	return s.viewPlan(p, leased[p.UUID]), err
 }
 
 type specialView struct {
@@ -120,9 +137,13 @@ func (s *Service) listSpecials(ctx context.Context, _ *httpapi.List) ([]specialV
 	if err != nil {
 		return nil, err
 	}
+	leased, err := s.leased(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := []specialView{}
 	for _, sp := range specials {
-		v := specialView{planView: viewPlan(sp.Plan), Expires: httpapi.TimeOf(sp.Expires)}
+		v := specialView{planView: s.viewPlan(sp.Plan, leased[sp.Plan.UUID]), Expires: httpapi.TimeOf(sp.Expires)}
 		v.UUID, v.Prices, v.Account = sp.UUID, sp.Prices, ref
 		out = append(out, v)
 	}
@@ -150,7 +171,10 @@ func (s *Service) createPlan(ctx context.Context, in *planNew) (planView, error)
 		p, err = s.SavePlan(ctx, tx, p)
 		return err
 	})
-	return viewPlan(p), err
+	if err != nil {
+		return planView{}, err
+	}
+	return s.viewPlan(p, 0), nil
 }
 
 type planUpdate struct {
@@ -221,5 +245,9 @@ func (s *Service) updatePlan(ctx context.Context, in *planUpdate) (planView, err
 		p, err = s.SavePlan(ctx, tx, p)
 		return err
 	})
-	return viewPlan(p), err
+	if err != nil {
+		return planView{}, err
+	}
+	leased, err := s.leased(ctx)
+	return s.viewPlan(p, leased[p.UUID]), err
 }

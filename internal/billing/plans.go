@@ -1,8 +1,10 @@
 package billing
 
 import (
+	"context"
 	"time"
 
+	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/money"
 )
 
@@ -51,6 +53,14 @@ type Plan struct {
 	Created     time.Time
 	Modified    time.Time
 }
+
+// Leases counts the numbers that an account has leased, by the uuids of their plans.
+type Leases interface {
+	CountByPlan(ctx context.Context, q db.Querier, account string) (map[string]int, error)
+}
+
+// CountLeases names who counts leases; numbers are made after billing.
+func (s *Service) CountLeases(l Leases) { s.leases = l }
 
 // Special is a plan's prices agreed for one account, until it expires.
 type Special struct {

@@ -20,6 +20,8 @@ type Accounts interface {
 	EventView(ctx context.Context, q db.Querier, account string) (json.RawMessage, error)
 	// RefView gives the scalars for nesting in REST objects.
 	RefView(ctx context.Context, q db.Querier, account string) (json.RawMessage, error)
+	// CountryView gives Country of a two-letter code.
+	CountryView(a2 string) json.RawMessage
 	// BalanceNotices tells whether the account switched balance events on.
 	BalanceNotices(ctx context.Context, q db.Querier, account string) (bool, error)
 }
@@ -53,6 +55,7 @@ type Service struct {
 	now      func() time.Time
 	opening  money.Amount
 	objects  Objects
+	leases   Leases
 }
 
 // New makes the service and registers the handler of its jobs.

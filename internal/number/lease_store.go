@@ -301,3 +301,22 @@ func tied(ctx context.Context, q db.Querier, account string, t Target) ([]Lease,
 	}
 	return leases(ctx, q, "WHERE account = $1 AND connection = $2 AND state <> 'released' ORDER BY created_on DESC, uuid DESC", account, t.Connection)
 }
+
+// CountByPlan counts the leases of an account by the uuids of their price plans.
+func (s *Service) CountByPlan(ctx context.Context, q db.Querier, account string) (map[string]int, error) {
+	rows, err := q.Query(ctx, "SELECT plan, count(*) FROM tn_lease WHERE account = $1 AND state <> 'released' GROUP BY plan", account)
+	if err != nil {
+		return nil, fmt.Errorf("count leases: %w", err)
+	}
+	defer rows.Close()
+	out := map[string]int{}
+	for rows.Next() {
+		var plan string
+		var n int
+		if err := rows.Scan(&plan, &n); err != nil {
+			return nil, fmt.Errorf("count leases: %w", err)
+		}
+		out[plan] = n
+	}
+	return out, rows.Err()
+}

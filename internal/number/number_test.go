@@ -37,6 +37,11 @@ func (w world) RefView(ctx context.Context, q db.Querier, id string) (json.RawMe
 func (w world) UserView(ctx context.Context, q db.Querier, id string) (json.RawMessage, error) {
 	return w.EventView(ctx, q, id)
 }
+
+func (world) CountryView(a2 string) json.RawMessage {
+	return json.RawMessage(fmt.Sprintf(`{"a2":%q}`, a2))
+}
+
 func (world) BalanceNotices(context.Context, db.Querier, string) (bool, error) { return true, nil }
 
 const absent = "00000000-0000-7000-8000-00000000dead"
@@ -124,6 +129,7 @@ func build(t *testing.T, d *db.DB, credit string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.billing.CountLeases(h.numbers)
 	h.api = httpapi.New(httpapi.Options{Auth: httpapi.AuthFunc(func(_ context.Context, c httpapi.Credentials, _ string) (httpapi.Identity, error) {
 		return httpapi.Identity{Account: c.Value, User: c.Value, Role: httpapi.RoleAdmin, Unlimited: true}, nil
 	})})

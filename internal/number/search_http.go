@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 
-	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/e164"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/httpapi"
@@ -139,9 +138,13 @@ func (s *Service) search(ctx context.Context, in *searchBody) (httpapi.Page[tnVi
 // planViews gives all price plans by uuid.
 func (s *Service) planViews(ctx context.Context) (map[string]any, error) {
 	plans, err := s.billing.Plans(ctx, s.db.Read())
+	if err != nil {
+		return nil, err
+	}
+	leased, err := s.CountByPlan(ctx, s.db.Read(), httpapi.Who(ctx).Account)
 	out := map[string]any{}
 	for _, p := range plans {
-		out[p.UUID] = billing.PlanView(p)
+		out[p.UUID] = s.billing.PlanView(p, leased[p.UUID])
 	}
 	return out, err
 }

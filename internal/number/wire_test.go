@@ -92,6 +92,26 @@ func TestPricesOfAPlanChangeAtTheTopLevel(t *testing.T) {
 	})
 }
 
+func TestAPlanTellsItsCountryAndTheAskersLeases(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := build(t, d, "100")
+		a, b := h.account(), h.account()
+		tn := h.buy(a, 3)[0]
+		h.do(a, "DELETE", "/rest/lease/tn/"+tn, "")
+		for who, want := range map[string]float64{a: 2, b: 0} {
+			_, list := h.do(who, "GET", "/rest/profile/tn", "")
+			plan := get(list, 0)
+			_, one := h.do(who, "GET", "/rest/profile/tn/"+get(plan, "uuid").(string), "")
+			_, page := h.do(who, "POST", "/rest/tn/search", `{"npa":"212"}`)
+			for _, p := range []any{plan, one, get(page, "data", 0, "profile")} {
+				if get(p, "name") != "US" || get(p, "tn_leases_total") != want || get(p, "country", "a2") != "US" {
+					t.Error(p)
+				}
+			}
+		}
+	})
+}
+
 func TestTransactionsAreFoundAtThePathOfPayments(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		h := build(t, d, "100")
