@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -75,7 +76,16 @@ type scope struct {
 	read  bool
 }
 
-// scopeOf derives the scope from the Op: its own group, or the one of its tag.
+// knowsGroup tells whether a token can be given the group.
+func knowsGroup(group string) bool {
+	switch group {
+	case "account", "billing", "numbers", "sip", "voice", "messaging", "events", "admin":
+		return true
+	}
+	return false
+}
+
+// scopeOf derives the scope from the Op: its own group, or the one of its tag. A group that no token can have is a broken program.
 func scopeOf(op Op) scope {
 	if op.SignIn {
 		return scope{}
@@ -86,6 +96,9 @@ func scopeOf(op Op) scope {
 	}
 	if s.group == "" {
 		s.group = groupOf(op.Tag)
+	}
+	if !knowsGroup(s.group) {
+		panic(fmt.Sprintf("httpapi: operation %s has the unknown scope %q", op.ID, op.Scope))
 	}
 	return s
 }

@@ -21,10 +21,10 @@ func (s *Service) appCallRoutes(a *httpapi.API) {
 	push.Multipart, push.Live = true, true
 	httpapi.Handle(a, push, s.pushAppCall)
 	search := op("SearchSCACalls", "POST", "/call/search", "Search the calls of control apps")
-	search.Scope = "call:read"
+	search.Scope = "sip:read"
 	httpapi.Handle(a, search, s.searchAppCalls)
 	logs := op("SearchCallFlowLogs", "POST", "/{uuid}/logs", "Search the commands that a control app ran")
-	logs.Scope = "call:read"
+	logs.Scope = "sip:read"
 	httpapi.Handle(a, logs, s.searchAppLogs)
 }
 

@@ -22,7 +22,7 @@ func (s *Service) callRoutes(a *httpapi.API) {
 	httpapi.Handle(a, op("GetCall", "GET", "/{uuid}", "Read a call leg"), s.getCall)
 	httpapi.Handle(a, op("HangupCall", "DELETE", "/{uuid}", "End a live call"), s.hangupCall)
 	search := op("SearchCalls", "POST", "/search", "Search the call log")
-	search.Scope = "call:read"
+	search.Scope = "voice:read"
 	httpapi.Handle(a, search, s.searchCalls)
 	push := op("PushCallXml", "POST", "/sca/{uuid}", "Run a document on a live call")
 	push.Multipart, push.Live = true, true

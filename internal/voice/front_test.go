@@ -318,6 +318,10 @@ func TestLiveCallsAreListedSearchedAndEnded(t *testing.T) {
 		t.Errorf("logs %v", got)
 	}
 	h.do("POST", "/rest/call/search", `{"order":{"price":"ASC"}}`).is(400)
+	for path, scope := range map[string]string{"/rest/call/search": "voice", "/rest/sip/app/call/search": "sip", "/rest/sip/app/" + a.ID + "/logs": "sip"} {
+		h.send(h.token+"|"+scope+":read", "POST", path, "application/json", strings.NewReader("{}")).is(200)
+		h.send(h.token+"|numbers:read", "POST", path, "application/json", strings.NewReader("{}")).is(403)
+	}
 }
 
 func TestInboundLegIsAwaitedByItsCallID(t *testing.T) {

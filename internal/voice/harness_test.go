@@ -31,7 +31,7 @@ import (
 // patience bounds every wait of the tests.
 const patience = 20 * time.Second
 
-// tokens signs in "<account>|<user>" as an API token.
+// tokens signs in "<account>|<user>" as an API token; "<account>|<user>|<scope>" is one that may not do everything.
 type tokens struct{}
 
 func (tokens) Authenticate(_ context.Context, c httpapi.Credentials, _ string) (httpapi.Identity, error) {
@@ -39,7 +39,12 @@ func (tokens) Authenticate(_ context.Context, c httpapi.Credentials, _ string) (
 	if !ok {
 		return httpapi.Identity{}, fault.New(fault.Unauthorized)
 	}
-	return httpapi.Identity{Account: acc, User: user, Role: httpapi.RoleUser, Unlimited: true}, nil
+	id := httpapi.Identity{Account: acc, Role: httpapi.RoleUser, Unlimited: true}
+	var scope string
+	if id.User, scope, ok = strings.Cut(user, "|"); ok {
+		id.Scopes = []string{scope}
+	}
+	return id, nil
 }
 
 // carriers trusts one network.
