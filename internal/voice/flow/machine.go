@@ -43,7 +43,7 @@ type Machine struct {
 	parse  func([]byte) (*Document, error) // Parse; a field, because Parse knows the verbs and verbs parse answers
 	shared struct {
 		sync.Mutex
-		running     bool
+		running     bool                    // or not yet begun: what is pushed before the first Run waits for it
 		cancel      context.CancelCauseFunc // of the running document
 		replacement *Document
 		queue       []*Document
@@ -69,15 +69,19 @@ func New(cfg Config) *Machine {
 	}
 	cfg.Limits = cfg.Limits.filled()
 	m := &Machine{cfg: cfg, parse: Parse, recorders: map[string]Recorder{}, unawaitedSlot: make(chan struct{}, maxUnawaited)}
+	m.shared.running = true
 	m.memory.start(cfg.Meta)
 	return m
 }
 
 // Run runs a document and all that follow it. ctx lives as long as the call; its cause is ErrCallEnded or ErrShutdown.
-// It may be called again for a parked call, never while it runs.
+// It may be called again for a parked call, never while it runs. A document that Replace took before the first Run runs in the place of doc.
 func (m *Machine) Run(ctx context.Context, doc *Document, o Options) End {
 	m.shared.Lock()
 	m.shared.running = true
+	if pushed := m.shared.replacement; pushed != nil {
+		doc, o.Pushed, m.shared.replacement = pushed, true, nil
+	}
 	m.shared.Unlock()
 	m.over, m.overReason, m.jump = false, "", nil
 	if o.AutoAnswer && !m.cfg.Phone.Answered() {
@@ -103,8 +107,15 @@ func (m *Machine) Run(ctx context.Context, doc *Document, o Options) End {
 // Wait returns when the requests that no command waits for are done; call it after the last Run.
 func (m *Machine) Wait() { m.unawaited.Wait() }
 
-// Replace stops the running command and starts the document instead of all that was to come. It reports false when
-// nothing runs; then the owner runs the document itself, with Options.Pushed.
+// Pushed tells whether a document waits that Replace or Append took.
+func (m *Machine) Pushed() bool {
+	m.shared.Lock()
+	defer m.shared.Unlock()
+	return m.shared.replacement != nil || len(m.shared.queue) > 0
+}
+
+// Replace stops the running command and starts the document instead of all that was to come. Before the first Run it takes the place of what that is
+// given. It reports false when nothing runs any more; then the owner runs the document itself, with Options.Pushed.
 func (m *Machine) Replace(doc *Document) bool {
 	m.shared.Lock()
 	defer m.shared.Unlock()

@@ -21,13 +21,10 @@ func answeredCall(t *testing.T) (m *Machine, w *world, ctx context.Context) {
 	return New(Config{Phone: w, Voices: w, Fetcher: w, Recordings: w, Journal: w, Now: w.now}), w, ctx
 }
 
-func TestPushesAreRefusedWhenNothingRuns(t *testing.T) {
+func TestPushesAreRefusedWhenNothingRunsAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _, ctx := answeredCall(t)
 		doc := parsed(t, `<Response><Pause length="1"/></Response>`)
-		if m.Replace(doc) || m.Append(doc) {
-			t.Error("a push was taken before the start")
-		}
 		if e := m.Run(ctx, doc, Options{Pushed: true}); !e.Parked {
 			t.Errorf("end %+v", e)
 		}
@@ -35,6 +32,34 @@ func TestPushesAreRefusedWhenNothingRuns(t *testing.T) {
 			t.Error("a push was taken after the end")
 		}
 	})
+}
+
+func TestPushesBeforeTheStartWaitForIt(t *testing.T) {
+	pause := func(length string) *Document { return parsed(t, `<Response><Pause length="`+length+`"/></Response>`) }
+	for name, tc := range map[string]struct {
+		push func(m *Machine) bool
+		took time.Duration // the first document takes 1 ms
+	}{
+		"append":              {func(m *Machine) bool { return m.Append(pause("20")) }, 21 * time.Millisecond},
+		"replace":             {func(m *Machine) bool { return m.Replace(pause("300")) }, 300 * time.Millisecond},
+		"replace then append": {func(m *Machine) bool { return m.Replace(pause("300")) && m.Append(pause("20")) }, 320 * time.Millisecond},
+		"append then replace": {func(m *Machine) bool { return m.Append(pause("20")) && m.Replace(pause("300")) }, 300 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, w, ctx := answeredCall(t)
+				if !tc.push(m) || !m.Pushed() {
+					t.Fatal("a push was refused before the start")
+				}
+				if e := m.Run(ctx, pause("1"), Options{}); !e.Parked || m.Pushed() {
+					t.Errorf("end %+v", e)
+				}
+				if took := time.Since(w.start); took != tc.took {
+					t.Errorf("the documents took %v, want %v:\n%s", took, tc.took, w.out.String())
+				}
+			})
+		})
+	}
 }
 
 // Each push that was taken runs, or is dropped by a later Replace; none is lost at the border of two documents.
