@@ -53,6 +53,7 @@ func callFields(c *Call) []field {
 
 // document is where the document of a call comes from.
 type document struct {
+	origin                string // what url was given as
 	url, method, fallback string
 	timeout               *int   // milliseconds; nil: default, 0: as long as possible
 	static                string // reserve of the URLs, or all there is
@@ -63,7 +64,7 @@ type document struct {
 func (d *document) empty() bool { return d.url == "" && d.static == "" }
 
 func documentOf(a *App) document {
-	return document{url: a.FlowURL, method: a.FlowMethod, fallback: a.FallbackURL, timeout: a.FlowTimeout, static: a.StaticFlow, secret: a.WebhookSecret}
+	return document{origin: originApp, url: a.FlowURL, method: a.FlowMethod, fallback: a.FallbackURL, timeout: a.FlowTimeout, static: a.StaticFlow, secret: a.WebhookSecret}
 }
 
 // flowFault is a document that could not be had.
@@ -75,33 +76,56 @@ type flowFault struct {
 // Error says why.
 func (f *flowFault) Error() string { return f.text }
 
-// load gives the document of a call: from its URL, else from the fallback, else the static one (webhooks.md §4). The error is
-// a *flowFault, or that of ctx. Failures before the last are not told: something else took their place.
-func (s *Service) load(ctx context.Context, d document, c *Call, meta map[string]any) (*flow.Document, error) {
-	var first error
-	for _, address := range []string{d.url, d.fallback} {
-		if address == "" {
+// Places where documents come from, as reports name them.
+const (
+	originApp      = "call_flow_url"
+	originCall     = "url" // of POST /rest/call
+	originFallback = "call_flow_fallback_url"
+	originStatic   = "static"
+)
+
+// miss is a place that gave no document.
+type miss struct {
+	origin, instead string // instead is the place that was asked next; "" when there was none
+	reason          string
+	begun, ended    time.Time
+}
+
+// load gives the document of a call: from its URL, else from the fallback, else the static one (webhooks.md §4), and the places before it
+// that gave none. The error is the first *flowFault when there is nothing left, or that of ctx.
+func (s *Service) load(ctx context.Context, d document, c *Call, meta map[string]any) (doc *flow.Document, misses []miss, first error) {
+	get := func(address string) func() (*flow.Document, error) {
+		return func() (*flow.Document, error) { return s.fetchFlow(ctx, address, d, c, meta) }
+	}
+	for _, place := range []struct {
+		origin string
+		there  bool
+		get    func() (*flow.Document, error)
+	}{
+		{d.origin, d.url != "", get(d.url)},
+		{originFallback, d.fallback != "", get(d.fallback)},
+		{originStatic, d.static != "", func() (*flow.Document, error) { return s.parsed.get(d.static) }},
+	} {
+		if !place.there {
 			continue
 		}
-		doc, err := s.fetchFlow(ctx, address, d, c, meta)
+		if n := len(misses); n > 0 {
+			misses[n-1].instead = place.origin
+		}
+		begun := s.now()
+		doc, err := place.get()
 		if err == nil {
-			return doc, nil
+			return doc, misses, nil
 		}
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, misses, context.Cause(ctx)
 		}
+		misses = append(misses, miss{origin: place.origin, reason: err.Error(), begun: begun, ended: s.now()})
 		if first == nil {
 			first = err
 		}
 	}
-	if d.static == "" && first != nil {
-		return nil, first
-	}
-	doc, err := s.parsed.get(d.static)
-	if err != nil && first != nil {
-		return nil, first
-	}
-	return doc, err
+	return nil, misses, first
 }
 
 // maxParsed is how many static documents are remembered; then it starts anew.
@@ -239,11 +263,15 @@ func scalarText(v any) string {
 	return string(encode(v))
 }
 
-// responseLog is the report of a document that could not be had: a command named Response (events.md §4.3).
-func responseLog(callID, reason string, begun, now time.Time) *Log {
+// log is the report of a document that could not be had: a command named Response (events.md §4.3). It says where it was to come from and
+// what took its place.
+func (m *miss) log(callID string, now time.Time) *Log {
 	element := encode(flow.View{Name: "Response", Attributes: map[string]string{}, Children: []flow.View{}})
-	command := encode(commandReport{Name: "Response", Reason: reason, Attributes: map[string]string{}, Children: []string{}, Error: []string{}})
-	return &Log{Call: callID, Name: "Response", Reason: reason, Element: element, Command: command, Started: begun, Ended: now, Created: now}
+	report := commandReport{Name: "Response", Reason: m.reason, Attributes: map[string]string{}, Children: []string{}, Error: []string{}}
+	return &Log{
+		Call: callID, Name: "Response", Reason: m.reason, Element: element,
+		Command: withMembers(report, map[string]any{"source": m.origin, "instead": text(m.instead)}), Started: m.begun, Ended: m.ended, Created: now,
+	}
 }
 
 // commandReport is the command object of a call_flow event; the results of the command follow its members.

@@ -2,6 +2,7 @@ package voice
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -221,7 +222,8 @@ func TestFetchedFlowFallsBackAndTellsTheCaller(t *testing.T) {
 		for last.Payload == nil || last.Payload["state"] != "destroyed" {
 			e := h.next(id, CallStateEvent, CallFlowEvent)
 			if e.Type == "call_flow" {
-				logs = append(logs, e.Message)
+				command := e.Payload["command"].(map[string]any)
+				logs = append(logs, fmt.Sprintf("%s, %v %v", e.Message, command["source"], command["instead"]))
 				continue
 			}
 			last = e
@@ -236,7 +238,7 @@ func TestFetchedFlowFallsBackAndTellsTheCaller(t *testing.T) {
 		t.Errorf("query %s", q)
 	}
 	logs, last = run(func(a *App) { a.FlowURL = web.URL + "/gone" })
-	if len(logs) != 1 || logs[0] != "Response: success false, reason: HTTP 500" || last.Payload["reason"] != "flow_unavailable" || asked.Load() != 2 {
+	if len(logs) != 1 || logs[0] != "Response: success false, reason: HTTP 500, call_flow_url <nil>" || last.Payload["reason"] != "flow_unavailable" || asked.Load() != 2 {
 		t.Errorf("gone: %v %v, asked %d times", logs, last.Payload["reason"], asked.Load())
 	}
 	if logs, last = run(func(a *App) { a.FlowURL = web.URL + "/bad" }); last.Payload["reason"] != "flow_error" || len(logs) != 1 || !strings.Contains(logs[0], "line 1, column 11: unknown element <Foo>") {
@@ -245,11 +247,18 @@ func TestFetchedFlowFallsBackAndTellsTheCaller(t *testing.T) {
 	if _, last = run(func(a *App) { a.FlowURL = web.URL + "/words" }); last.Payload["reason"] != "flow_error" {
 		t.Errorf("words: %v", last.Payload["reason"])
 	}
-	if logs, _ = run(func(a *App) { a.FlowURL, a.FallbackURL = web.URL+"/gone", web.URL+"/good" }); len(logs) != 1 || !strings.HasPrefix(logs[0], "Answer") {
+	const missed = "Response: success false, reason: HTTP 500, "
+	logs, _ = run(func(a *App) { a.FlowURL, a.FallbackURL = web.URL+"/gone", web.URL+"/good" })
+	if len(logs) != 2 || logs[0] != missed+"call_flow_url call_flow_fallback_url" || !strings.HasPrefix(logs[1], "Answer") {
 		t.Errorf("fallback: %v", logs)
 	}
-	if logs, _ = run(func(a *App) { a.FlowURL, a.StaticFlow = web.URL+"/gone", `<Response><Answer/></Response>` }); len(logs) != 1 || !strings.HasPrefix(logs[0], "Answer") {
+	logs, _ = run(func(a *App) { a.FlowURL, a.StaticFlow = web.URL+"/gone", `<Response><Answer/></Response>` })
+	if len(logs) != 2 || logs[0] != missed+"call_flow_url static" || !strings.HasPrefix(logs[1], "Answer") {
 		t.Errorf("static reserve: %v", logs)
+	}
+	logs, last = run(func(a *App) { a.FlowURL, a.FallbackURL = web.URL+"/bad", web.URL+"/gone" })
+	if len(logs) != 2 || !strings.HasSuffix(logs[0], "call_flow_url call_flow_fallback_url") || logs[1] != missed+"call_flow_fallback_url <nil>" || last.Payload["reason"] != "flow_error" {
+		t.Errorf("both failed: %v %v", logs, last.Payload["reason"])
 	}
 	if _, last = run(func(a *App) { a.FlowURL = web.URL + "/empty" }); last.Payload["reason"] != "park_timeout" {
 		t.Errorf("empty: %v", last.Payload["reason"])
@@ -278,6 +287,83 @@ func TestPushReachesParkedAndRunningCallsAndEndedOnesAnswer409(t *testing.T) {
 	}
 	h.do("DELETE", "/rest/call/"+id, "").is(409)
 	h.do("POST", "/rest/call/"+id+"/dtmf", `{"digits":"1"}`).is(409)
+}
+
+// ran gives the tags of the commands that a call ran until its end, and its last event.
+func (h *house) ran(id string) (tags []string, last envelope) {
+	h.t.Helper()
+	for last.Payload == nil || last.Payload["state"] != "destroyed" {
+		last = h.next(id, CallStateEvent, CallFlowEvent)
+		if last.Type == "call_flow" {
+			attributes := last.Payload["command"].(map[string]any)["attributes"].(map[string]any)
+			tags = append(tags, fmt.Sprint(attributes["tag"]))
+		}
+	}
+	return tags, last
+}
+
+func TestPushToACallThatRingsRunsOnceItIsAnswered(t *testing.T) {
+	n := &network{}
+	h := build(t, dbtest.SQLite(t), func(c *Config) { c.Routes = n })
+	_, l := h.app(func(*App) {})
+	n.own, n.lease = l.TN, l.ID
+	const other = `<Response><Pause length="1" tag="other"/><Hangup/></Response>`
+	for mode, want := range map[string][]string{"replace": {"other"}, "append": {"first", "other"}} {
+		id := h.do("POST", "/rest/call", `{"to":13125550190,"xml":"<Response><Pause length=\"1\" tag=\"first\"/></Response>"}`).is(201).object()["uuid"].(string)
+		h.send(h.token, "POST", "/rest/call/sca/"+id+"?mode="+mode, "text/xml", strings.NewReader(other)).is(200)
+		c, _ := h.fake.Find(id)
+		h.must(c.(*fakeCall).Answer(t.Context()))
+		if tags, _ := h.ran(id); !slices.Equal(tags, want) {
+			t.Errorf("%s: ran %v, want %v", mode, tags, want)
+		}
+	}
+}
+
+func TestPushWhileTheDocumentIsAskedForKeepsItsMode(t *testing.T) {
+	asked, goOn := make(chan bool), make(chan int)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- true
+		w.WriteHeader(<-goOn)
+		_, _ = w.Write([]byte(`<Response><Pause length="1" tag="first"/></Response>`))
+	}))
+	defer web.Close()
+	h := build(t, dbtest.SQLite(t), nil)
+	_, l := h.app(func(a *App) { a.FlowURL = web.URL })
+	const other = `<Response><Pause length="1" tag="other"/><Hangup/></Response>`
+	for _, tc := range []struct {
+		mode   string
+		status int
+		want   []string
+	}{
+		{"replace", 200, []string{"other"}},
+		{"append", 200, []string{"first", "other"}},
+		{"append", 404, []string{"<nil>", "other"}}, // the first is the report of the failure
+	} {
+		h.s.invite(inviteTo(l))
+		id := h.next("", CallStateEvent).RefID
+		<-asked
+		h.send(h.token, "POST", "/rest/call/sca/"+id+"?mode="+tc.mode, "text/xml", strings.NewReader(other)).is(200)
+		goOn <- tc.status
+		if tags, _ := h.ran(id); !slices.Equal(tags, tc.want) {
+			t.Errorf("%s %d: ran %v, want %v", tc.mode, tc.status, tags, tc.want)
+		}
+	}
+}
+
+func TestAnyDocumentOfAnAppWithoutOneParks(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`<Response><Pause length="1" tag="jumped"/></Response>`))
+	}))
+	defer web.Close()
+	h := build(t, dbtest.SQLite(t), nil)
+	_, l := h.app(func(a *App) { a.AutoAnswer, a.ParkTimeout = true, 100*time.Millisecond })
+	h.s.invite(inviteTo(l))
+	id := h.next("", CallStateEvent).RefID
+	h.send(h.token, "POST", "/rest/call/sca/"+id, "text/xml", strings.NewReader(`<Response><Redirect tag="r">`+web.URL+`</Redirect></Response>`)).is(200)
+	tags, last := h.ran(id)
+	if !slices.Equal(tags, []string{"r", "jumped"}) || last.Payload["reason"] != "park_timeout" {
+		t.Errorf("ran %v, ended with %v", tags, last.Payload["reason"])
+	}
 }
 
 func TestLiveCallsAreListedSearchedAndEnded(t *testing.T) {

@@ -108,7 +108,7 @@ func (s *Service) planCall(ctx context.Context, n *NewCall) (*script, error) {
 		}
 		sc.ready = doc
 	case n.URL != "":
-		sc.doc = document{url: n.URL, method: cmp.Or(n.Method, "GET")}
+		sc.doc = document{origin: originCall, url: n.URL, method: cmp.Or(n.Method, "GET")}
 	case n.App != "":
 		a, err := s.App(ctx, n.Account, n.App)
 		if err != nil {

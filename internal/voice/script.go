@@ -33,7 +33,7 @@ type script struct {
 	mu     sync.Mutex
 	over   bool
 	parked bool
-	next   *flow.Document // pushed while nothing ran
+	next   *flow.Document // pushed while nothing ran any more
 	pushed chan struct{}  // bound 1
 }
 
@@ -133,7 +133,7 @@ func (sc *script) run() {
 			return
 		}
 		doc, ok = sc.await(ctx)
-		opts = flow.Options{Pushed: true}
+		opts = flow.Options{Pushed: true, Park: opts.Park}
 	}
 }
 
@@ -156,7 +156,7 @@ func (sc *script) foretell(ctx context.Context, doc *flow.Document) {
 	})
 }
 
-// first gives the document that the call starts with. Without any the call is over.
+// first gives the document that the call starts with; the machine puts what was pushed meanwhile in its place or behind it. Without any the call is over.
 func (sc *script) first(ctx context.Context) (*flow.Document, flow.Options, bool) {
 	opts := flow.Options{AutoAnswer: sc.autoAnswer}
 	if sc.ready != nil {
@@ -170,12 +170,11 @@ func (sc *script) first(ctx context.Context) (*flow.Document, flow.Options, bool
 	if sc.autoAnswer && sc.c.Phone(sc).Answer(ctx) != nil {
 		return nil, opts, false
 	}
-	begun := sc.s.now()
 	row := sc.s.newLeg(ptr(sc.c.A()))
 	row.follow(ptr(sc.c.A()))
-	doc, err := sc.s.load(ctx, sc.doc, &row, sc.tag.meta.all())
-	if pushed := sc.takePushed(); pushed != nil { // a push while the document was asked for replaces it
-		return pushed, flow.Options{AutoAnswer: sc.autoAnswer, Pushed: true}, true
+	doc, misses, err := sc.s.load(ctx, sc.doc, &row, sc.tag.meta.all())
+	for _, m := range misses {
+		sc.s.journal.push(fact{root: row.ID, log: m.log(row.ID, sc.s.now())})
 	}
 	if err == nil {
 		return doc, opts, true
@@ -184,7 +183,10 @@ func (sc *script) first(ctx context.Context) (*flow.Document, flow.Options, bool
 	if !errors.As(err, &bad) {
 		return nil, opts, false
 	}
-	sc.s.journal.push(fact{root: row.ID, log: responseLog(row.ID, bad.text, begun, sc.s.now())})
+	if sc.machine.Pushed() { // that runs, though there is nothing that it could follow
+		doc, err := parseFlow(nil)
+		return doc, opts, err == nil
+	}
 	sc.c.Hangup(call.Cause{Q850: call.TemporaryFailure, SIP: 503, Reason: bad.reason, By: call.ByPlatform})
 	return nil, opts, false
 }
@@ -234,6 +236,9 @@ func (sc *script) close() {
 
 // push runs a document on the call: at once, or behind the running one. fault.CallEnded when the call is over.
 func (sc *script) push(doc *flow.Document, appended bool) error {
+	if sc.c.Context().Err() != nil {
+		return fault.New(fault.CallEnded)
+	}
 	take := sc.machine.Replace
 	if appended {
 		take = sc.machine.Append
@@ -243,11 +248,13 @@ func (sc *script) push(doc *flow.Document, appended bool) error {
 	}
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
-	if sc.over || sc.c.Context().Err() != nil {
+	switch {
+	case sc.over || sc.c.Context().Err() != nil:
 		return fault.New(fault.CallEnded)
-	}
-	if appended && sc.next != nil {
+	case appended && sc.next != nil:
 		return fault.Newf(fault.Conflict, "another document is waiting")
+	case appended && sc.machine.Pushed():
+		return fault.Newf(fault.Conflict, "too many documents are waiting")
 	}
 	sc.next = doc
 	select {
@@ -272,7 +279,6 @@ func (sc *script) Done(o flow.Outcome) {
 
 // withResults puts the results of a command behind its report.
 func withResults(r commandReport, o flow.Outcome) json.RawMessage {
-	out := encode(r)
 	more := map[string]any{}
 	for k, v := range o.Result {
 		more[k] = v
@@ -280,6 +286,12 @@ func withResults(r commandReport, o flow.Outcome) json.RawMessage {
 	if len(o.Warnings) > 0 {
 		more["warnings"] = o.Warnings
 	}
+	return withMembers(r, more)
+}
+
+// withMembers puts further members behind a report.
+func withMembers(r commandReport, more map[string]any) json.RawMessage {
+	out := encode(r)
 	if len(more) == 0 {
 		return out
 	}
