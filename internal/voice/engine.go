@@ -25,6 +25,7 @@ type live interface {
 	Answered() bool
 	Ring(ctx context.Context)
 	Hangup(c call.Cause)
+	HangupLeg(id string, c call.Cause) (live bool)
 	WaitAnswered(ctx context.Context) error
 	SendKeys(ctx context.Context, digits string, each time.Duration) error
 	SendKeysTo(ctx context.Context, leg, digits string, each time.Duration) error

@@ -195,6 +195,11 @@ func (c *fakeCall) StartRecord(_ context.Context, o call.RecordOptions) error {
 
 func (c *fakeCall) Hangup(cause call.Cause) { c.end(cause) }
 
+func (c *fakeCall) HangupLeg(_ string, cause call.Cause) bool {
+	c.end(cause)
+	return true
+}
+
 func (c *fakeCall) Phone(s *script) flow.Phone { return fakePhone{c, s} }
 
 type fakePhone struct {

@@ -232,13 +232,15 @@ func (s *Service) liveCall(ctx context.Context, account, id string) (live, error
 	return nil, s.notHere(ctx, &c)
 }
 
-// HangupCall ends a live call with a Q.850 cause.
+// HangupCall ends a live leg with a Q.850 cause. With a leg that was dialled the Dial ends, and the document that dialled it goes on.
 func (s *Service) HangupCall(ctx context.Context, account, id string, q850 int) error {
 	c, err := s.liveCall(ctx, account, id)
 	if err != nil {
 		return s.forward(ctx, err, errand{Do: "hangup", Account: account, Call: id, Q850: q850})
 	}
-	c.Hangup(call.Cause{Q850: q850, Reason: "api", By: call.ByAPI})
+	if !c.HangupLeg(id, call.Cause{Q850: q850, Reason: "api", By: call.ByAPI}) {
+		return fault.New(fault.CallEnded)
+	}
 	return nil
 }
 

@@ -163,6 +163,18 @@ func (c *Call) Hangup(cause Cause) {
 	c.inbox.post(func() { c.end(cause, false) })
 }
 
+// HangupLeg ends one leg, with the controlled one the call; false when the leg is over. A leg of a Dial leaves the call to its script, which goes on
+// behind the Dial.
+func (c *Call) HangupLeg(id string, cause Cause) (live bool) {
+	c.do(func() {
+		l, ok := c.leg(id)
+		if live = ok && !l.state().Over(); live {
+			c.endLeg(l, cause, false)
+		}
+	})
+	return live
+}
+
 // Refuse ends a call that is not answered with Cause.SIP, or the status of its cause; an answered one it hangs up.
 func (c *Call) Refuse(cause Cause) { c.Hangup(cause) }
 
