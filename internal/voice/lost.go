@@ -23,6 +23,9 @@ const (
 	sweepEvery = 15 * time.Second // for what the node that should have closed it left
 )
 
+// lostCause says in place of a cause of the protocol, and as the reason of a recording, why it ended.
+const lostCause = "Node was lost"
+
 // Nodes tells which nodes are gone; cluster is it.
 type Nodes interface {
 	// Dead gives those of the nodes that do not live.
@@ -144,7 +147,7 @@ func (s *Service) lostChanges(ctx context.Context, c Call) ([]change, error) {
 	var out []change
 	for i := range st.records {
 		if r := &st.records[i]; r.State != recordAvailable && r.State != recordFailed && r.State != recordDeleted {
-			r.State, r.Reason, r.Modified = recordFailed, "Node was lost", now
+			r.State, r.Reason, r.Modified = recordFailed, lostCause, now
 			failed := *r
 			out = append(out, change{leg: st.call, tag: st.tag, record: &failed})
 		}
@@ -155,7 +158,7 @@ func (s *Service) lostChanges(ctx context.Context, c Call) ([]change, error) {
 	}
 	for _, state := range missingStates(c.State) {
 		if state == call.Hangup {
-			st.call.HangupOn, st.call.Q850, st.call.Reason, st.call.HangupBy = now, call.TemporaryFailure, "internal", call.ByPlatform
+			st.call.HangupOn, st.call.Q850, st.call.Stack, st.call.Reason, st.call.HangupBy = now, call.TemporaryFailure, lostCause, "internal", call.ByPlatform
 		}
 		st.call.State, st.call.Modified, st.call.BridgedTo = state, now, ""
 		ch := change{tag: st.tag, state: true}

@@ -2,6 +2,7 @@ package voice
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
@@ -93,10 +94,11 @@ func TestTheCallsOfADeadNodeAreClosedOnceByTheOthers(t *testing.T) {
 		states := map[string][]string{}
 		for range 2 * calls {
 			e := h.next("", CallStateEvent)
-			states[e.RefID] = append(states[e.RefID], e.Payload["state"].(string)+" "+e.Payload["reason"].(string))
+			said := fmt.Sprint(e.Payload["state"], " ", e.Payload["reason"], ": ", e.Payload["release_cause_from_protocol_stack"])
+			states[e.RefID] = append(states[e.RefID], said)
 		}
 		for _, leg := range legs {
-			if got := states[leg.ID]; !slices.Equal(got, []string{"hangup internal", "destroyed internal"}) {
+			if got := states[leg.ID]; !slices.Equal(got, []string{"hangup internal: Node was lost", "destroyed internal: Node was lost"}) {
 				t.Fatalf("leg %s: %v", leg.ID, got)
 			}
 		}
@@ -143,6 +145,7 @@ func TestCallsOfANodeThatNobodyKnowsAreClosedAtTheStart(t *testing.T) {
 		has(t, h.states(kept.ID, "destroyed").Payload, map[string]string{"finished_on": "null"})
 		h.beside(living.ID(), living, nil)
 		has(t, h.states(a.ID, "hangup", "destroyed").Payload, map[string]string{"q850_cause": "41", "reason": `"internal"`})
+		has(t, h.do("GET", "/rest/call/"+a.ID, "").is(200).object(), map[string]string{"release_cause_from_protocol_stack": `"Node was lost"`})
 		if e := h.next(kept.ID, CallRecordEvent); e.Payload["event"] != "failed" {
 			t.Errorf("its recording: %v", e.Payload)
 		}
