@@ -101,5 +101,5 @@ func (m *Machine) appEntity() map[string]any {
 	if i.AppUUID == "" {
 		return nil
 	}
-	return map[string]any{"uuid": i.AppUUID, "name": i.AppName, "subdomain": i.AppSubdomain}
+	return map[string]any{"uuid": i.AppUUID, "name": i.AppName, "subdomain": orNull(i.AppSubdomain)}
 }

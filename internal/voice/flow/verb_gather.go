@@ -328,8 +328,8 @@ func (m *Machine) olderBody(last executed) map[string]any {
 	}
 	i := m.cfg.Phone.Info()
 	call := map[string]any{"account_uuid": i.AccountUUID, "from": i.From, "to": i.To, "state": "started", "sip_control_app": nil}
-	if app := m.appEntity(); app != nil {
-		call["sip_control_app"] = app
+	if i.AppUUID != "" { // these members and no others, webhooks.md §5.3
+		call["sip_control_app"] = map[string]any{"uuid": i.AppUUID, "name": i.AppName, "subdomain": orNull(i.AppSubdomain)}
 	}
 	return map[string]any{"history": history, "call": call}
 }
