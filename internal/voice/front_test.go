@@ -3,10 +3,12 @@ package voice
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -346,6 +348,35 @@ func TestPushWhileTheDocumentIsAskedForKeepsItsMode(t *testing.T) {
 		goOn <- tc.status
 		if tags, _ := h.ran(id); !slices.Equal(tags, tc.want) {
 			t.Errorf("%s %d: ran %v, want %v", tc.mode, tc.status, tags, tc.want)
+		}
+	}
+}
+
+func TestRequestsOfADocumentAreSignedButThoseOfCurl(t *testing.T) {
+	signed := make(chan string, 8)
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		at, err := strconv.ParseInt(r.Header.Get("Webhook-Timestamp"), 10, 64)
+		want := signedHeader(nil, "whsec_eA==", strings.TrimPrefix(r.Header.Get("Webhook-Id"), "msg_"), time.Unix(at, 0), body)
+		signed <- fmt.Sprint(r.URL.Path, " ", err == nil && r.Header.Get("Webhook-Signature") == want["Webhook-Signature"][0])
+		if r.URL.Path != "/older" { // whose empty answer goes on
+			_, _ = w.Write([]byte(`<Response/>`))
+		}
+	}))
+	defer web.Close()
+	h := build(t, dbtest.SQLite(t), nil)
+	_, l := h.app(func(a *App) {
+		a.WebhookSecret, a.ParkTimeout = "whsec_eA==", time.Millisecond
+		a.StaticFlow = strings.ReplaceAll(`<Response><Curl url="@/curl"/><Callback url="@/insert" method="POST" body="true" mode="insert"/>
+			<Gather timeout="1" callback="@/older"/><Redirect>@/redirect</Redirect></Response>`, "@", web.URL)
+	})
+	h.s.invite(inviteTo(l))
+	for _, want := range []string{"/curl false", "/insert true", "/older true", "/redirect true"} {
+		if got := <-signed; got != want {
+			t.Errorf("%s, want %s", got, want)
 		}
 	}
 }

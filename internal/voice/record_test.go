@@ -60,7 +60,7 @@ func TestRecordingIsReadInPartsWithCredentialsOrASignature(t *testing.T) {
 		t.Errorf("mp3: %d bytes", len(a.raw))
 	}
 	h.do("GET", path+"/transcript", "").is(404)
-	if samples, err := (fetcher{h.s}).Media(t.Context(), o["url"].(string)); err != nil || len(samples) != 8000 {
+	if samples, err := (fetcher{s: h.s}).Media(t.Context(), o["url"].(string)); err != nil || len(samples) != 8000 {
 		t.Errorf("played: %d samples, %v", len(samples), err)
 	}
 }

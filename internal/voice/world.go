@@ -10,6 +10,7 @@ import (
 
 	"github.com/opentact/opentact/internal/audio"
 	"github.com/opentact/opentact/internal/fetch"
+	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/speech"
 	"github.com/opentact/opentact/internal/voice/flow"
 )
@@ -49,7 +50,10 @@ func spoken(r flow.SayRequest) speech.Request {
 }
 
 // fetcher makes the HTTP requests of call XML.
-type fetcher struct{ s *Service }
+type fetcher struct {
+	s      *Service
+	secret string // signs what asks to be signed; "" does not
+}
 
 // Fetch implements flow.Fetcher.
 func (f fetcher) Fetch(ctx context.Context, r flow.FetchRequest) (flow.FetchAnswer, error) {
@@ -59,6 +63,9 @@ func (f fetcher) Fetch(ctx context.Context, r flow.FetchRequest) (flow.FetchAnsw
 	}
 	if r.ContentType != "" {
 		header["Content-Type"] = []string{r.ContentType}
+	}
+	if r.Signed && f.secret != "" {
+		header = signedHeader(header, f.secret, ident.New(), f.s.now(), r.Body)
 	}
 	a, err := f.s.cfg.Fetch.Do(ctx, fetch.Request{Method: r.Method, URL: r.URL, Header: header, Body: r.Body, Timeout: r.Timeout, RedirectLimit: fetch.MaxRedirects, MaxBody: r.Limit})
 	if err != nil {

@@ -225,6 +225,7 @@ type FetchRequest struct {
 	Headers     map[string]string
 	Timeout     time.Duration // starts again at each redirect
 	Limit       int           // bytes of the answer's body to read; the rest is dropped
+	Signed      bool          // carries the signature of the app, if it has a secret (webhooks.md §2)
 }
 
 // FetchAnswer is one HTTP answer.

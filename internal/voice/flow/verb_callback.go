@@ -66,7 +66,7 @@ func (m *Machine) askFlow(ctx context.Context, c *command, full bool) (*Document
 	c.result["url"] = url
 	r := FetchRequest{
 		Method: strings.ToUpper(c.str("method")), Timeout: fetchTime(c.ms("timeout")),
-		URL: withFields(url, m.flowFields(c, m.memory.dtmf, false)),
+		URL: withFields(url, m.flowFields(c, m.memory.dtmf, false)), Signed: true,
 	}
 	if r.Method == "POST" || r.Method == "PATCH" {
 		r.ContentType, r.Body = "application/json", []byte("{}")

@@ -287,7 +287,7 @@ func firstOf(a, b place) place {
 // askNewer asks the url for the continuation, webhooks.md §5.2.
 func (m *Machine) askNewer(ctx context.Context, c *command, entered string) (*Document, error) {
 	fields := m.flowFields(c, entered, true)
-	r := FetchRequest{Method: c.str("method"), URL: withFields(c.str("url"), fields), Timeout: fetchTime(c.ms("url_timeout"))}
+	r := FetchRequest{Method: c.str("method"), URL: withFields(c.str("url"), fields), Timeout: fetchTime(c.ms("url_timeout")), Signed: true}
 	if r.Method == "POST" {
 		r.ContentType, r.Body = "application/json", encoded(m.asObject(c, fields))
 	}
@@ -304,7 +304,7 @@ func (m *Machine) askOlder(ctx context.Context, c *command, j judged) (*Document
 	fields := append([]field{
 		{"code", j.digits}, {"success", strconv.FormatBool(success)}, {"attempts", strconv.Itoa(j.attempt)},
 	}, m.metaFields(c)...)
-	r := FetchRequest{Method: c.str("method"), URL: withFields(c.str("callback"), fields), Timeout: fetchTime(c.ms("url_timeout"))}
+	r := FetchRequest{Method: c.str("method"), URL: withFields(c.str("callback"), fields), Timeout: fetchTime(c.ms("url_timeout")), Signed: true}
 	if r.Method == "POST" {
 		r.ContentType = "application/json"
 		r.Body = encoded(m.olderBody(executed{name: "Gather", message: j.digits, success: success}))
