@@ -107,7 +107,7 @@ func (s *Service) searchAppCalls(ctx context.Context, in *appCallSearch) (httpap
 type logSearch struct {
 	appKey
 	httpapi.Search `orderable:"name,from,tn,channel_uuid,created_on,modified_on"`
-	Name           string    `json:"name" maxLength:"32"`
+	Name           string    `json:"name" fold:"true" enum:"Dial,Gather,Hangup,Pause,Play,Reject,Redirect,Record,Say,Callback,Switch,Case,Default,Error,Answer,Hold,Unhold,Tone,Meta,Curl,Call,Geo,Schedule,RecordStart,RecordStop,RecordWait,DTMF,To,Response,Number,Sip,Group,Conference,Header,Body,Transfer,MachineDetection"`
 	Success        *bool     `json:"success"`
 	From           partyText `json:"from"`
 	TN             partyText `json:"tn"`

@@ -276,16 +276,18 @@ type callSearch struct {
 	Attest         string              `json:"stir_shaken_attest_level" enum:"A,B,C"`
 }
 
-// filter is the search in the words of the store; ok is false when nothing can fit: no call has what it asks for.
-func (q *callSearch) filter(account string) (f CallFilter, ok bool) {
-	f = CallFilter{
+// filter is the search in the words of the store. No call has a SIP connection, a SIP user, a batch or an attestation yet.
+func (q *callSearch) filter(account string) CallFilter {
+	f := CallFilter{
 		Account: account, Or: q.Or(), Direction: q.Direction, Kind: q.Kind, From: string(q.From), To: string(q.To), TN: string(q.TN), States: statesOf(q.State),
 		App: q.App.V, NoApp: q.App.Null, Profile: q.Profile.V, NoProfile: q.Profile.Null, Parent: q.Parent.V, NoParent: q.Parent.Null,
 		MinDuration: q.MinDuration, MaxDuration: q.MaxDuration, Q850: q.Q850, Reason: q.Reason, Thread: q.Thread, Take: q.Take, Skip: q.Skip,
+		Unknown:        q.Connection.Has() || q.SIPUser.Has() || q.Batch.Has() || q.Attest != "",
+		WithoutUnknown: q.Connection.Null || q.SIPUser.Null || q.Batch.Null,
 	}
 	common(&q.Search, &f.CreatedFrom, &f.CreatedTo, &f.ModifiedFrom, &f.ModifiedTo, &f.Order)
 	f.DestroyFrom, f.DestroyTo = moment(q.DestroyFrom), moment(q.DestroyTo)
-	return f, !q.Connection.Has() && !q.SIPUser.Has() && !q.Batch.Has() && q.Attest == ""
+	return f
 }
 
 // statesOf are the states that a search names, by either generation's word.
@@ -302,11 +304,7 @@ func statesOf(name string) []string {
 }
 
 func (s *Service) searchCalls(ctx context.Context, in *callSearch) (httpapi.Page[callWire], error) {
-	f, ok := in.filter(httpapi.Who(ctx).Account)
-	if !ok {
-		return httpapi.PageOf(in.Search, 0, []callWire{}), nil
-	}
-	legs, total, err := searchLegs(ctx, s.db.Read(), f)
+	legs, total, err := searchLegs(ctx, s.db.Read(), in.filter(httpapi.Who(ctx).Account))
 	if err != nil {
 		return httpapi.Page[callWire]{}, err
 	}

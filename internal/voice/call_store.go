@@ -230,7 +230,7 @@ func (f *CallFilter) where() *db.Where {
 		w.Fix("app IS NOT NULL")
 	}
 	if f.LiveOnly {
-		w.Fix("destroy_on IS NULL")
+		w.Fix("hangup_on IS NULL")
 	}
 	equal := func(column, value string) {
 		if value != "" {
@@ -273,6 +273,12 @@ func (f *CallFilter) where() *db.Where {
 	}
 	if f.Q850 != nil {
 		w.Add("q850 = ?", *f.Q850)
+	}
+	if f.Unknown {
+		w.Add("1 = 0")
+	}
+	if f.WithoutUnknown {
+		w.Add("1 = 1")
 	}
 	w.Between("destroy_on", f.DestroyFrom, f.DestroyTo)
 	w.Between("created_on", f.CreatedFrom, f.CreatedTo)

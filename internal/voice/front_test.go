@@ -21,6 +21,7 @@ import (
 	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/money"
 	"github.com/opentact/opentact/internal/number"
+	"github.com/opentact/opentact/internal/voice/call"
 
 	"go.uber.org/goleak"
 )
@@ -408,9 +409,9 @@ func TestLiveCallsAreListedSearchedAndEnded(t *testing.T) {
 		t.Fatalf("online %v", online)
 	}
 	o := online[0].(map[string]any)
-	has(t, o, map[string]string{"state": `"online"`, "call_state": `"live"`})
+	has(t, o, map[string]string{"state": `"online"`, "call_state": `"live"`, "logs": "[]"})
 	has(t, o["meta"].(map[string]any), map[string]string{"callstate": `"EARLY"`, "direction": `"inbound"`, "cid_num": `"13125550144"`, "hostname": `""`})
-	has(t, h.do("GET", "/rest/sip/app/call/"+id, "").is(200).object(), map[string]string{"state": `"online"`, "uuid": `"` + id + `"`})
+	has(t, h.do("GET", "/rest/sip/app/call/"+id, "").is(200).object(), map[string]string{"state": `"online"`, "uuid": `"` + id + `"`, "logs": "[]"})
 	h.do("POST", "/rest/call/"+id+"/dtmf", `{"digits":"12w#"}`).is(200)
 	if c := h.fake.calls[id]; c.sent != "12w#" {
 		t.Errorf("sent %q", c.sent)
@@ -422,7 +423,8 @@ func TestLiveCallsAreListedSearchedAndEnded(t *testing.T) {
 	for body, n := range map[string]int{
 		`{}`: 1, `{"state":"online"}`: 0, `{"state":"offline","direction":"in"}`: 1, `{"from":"1312*"}`: 1, `{"from":"+13125550144"}`: 1, `{"tn":` + string(l.TN) + `}`: 1, `{"to":"999*"}`: 0,
 		`{"sip_control_app":"` + a.ID + `"}`: 1, `{"sip_control_app":null}`: 0, `{"q850_cause":17,"reason":"api","type":"CallSCA","max_duration":5}`: 1, `{"sip_user":"` + a.ID + `"}`: 0,
-		`{"mode":"OR","q850_cause":99,"direction":"in"}`: 1, `{"order":{"duration":"ASC"}}`: 1,
+		`{"mode":"OR","q850_cause":99,"direction":"in"}`: 1, `{"mode":"OR","sip_user":"` + a.ID + `","stir_shaken_attest_level":"A","direction":"in"}`: 1,
+		`{"mode":"OR","batch":"` + a.ID + `"}`: 0, `{"sip_connection":null}`: 1, `{"mode":"OR","sip_user":null,"direction":"out"}`: 1, `{"order":{"duration":"ASC"}}`: 1,
 	} {
 		if got := len(h.do("POST", "/rest/call/search", body).is(200).list()); got != n {
 			t.Errorf("search %s: %d, want %d", body, got, n)
@@ -430,14 +432,23 @@ func TestLiveCallsAreListedSearchedAndEnded(t *testing.T) {
 	}
 	if got := h.do("POST", "/rest/sip/app/call/search", `{"state":"destroyed"}`).is(200).list(); len(got) != 1 {
 		t.Errorf("older search %v", got)
+	} else if _, there := got[0].(map[string]any)["logs"]; there {
+		t.Error("a search result has logs")
 	}
-	if got := h.do("POST", "/rest/sip/app/"+a.ID+"/logs", `{"name":"Answer","order":{"channel_uuid":"ASC"}}`).is(200).list(); len(got) != 0 {
+	if got := h.do("POST", "/rest/sip/app/"+a.ID+"/logs", `{"name":"answer","order":{"channel_uuid":"ASC"}}`).is(200).list(); len(got) != 0 {
 		t.Errorf("logs %v", got)
 	}
+	h.do("POST", "/rest/sip/app/"+a.ID+"/logs", `{"name":"Dail"}`).is(400)
 	h.do("POST", "/rest/call/search", `{"order":{"price":"ASC"}}`).is(400)
 	for path, scope := range map[string]string{"/rest/call/search": "voice", "/rest/sip/app/call/search": "sip", "/rest/sip/app/" + a.ID + "/logs": "sip"} {
 		h.send(h.token+"|"+scope+":read", "POST", path, "application/json", strings.NewReader("{}")).is(200)
 		h.send(h.token+"|numbers:read", "POST", path, "application/json", strings.NewReader("{}")).is(403)
+	}
+	over := call.Leg{ID: ident.New(), Account: h.ann.Account, Type: kindApp, Direction: call.Out, To: "12025550100", State: call.Hangup, InitOn: time.Now(), HangupOn: time.Now(), Tag: &tag{app: &a}}
+	h.s.LegChanged(over) // it has ended, and a recording of it is still being written
+	h.states(over.ID, "hangup")
+	if online := h.do("GET", "/rest/sip/app/call/online", "").is(200).list(); len(online) != 0 {
+		t.Errorf("ended calls are online: %v", online)
 	}
 }
 

@@ -123,7 +123,8 @@ type CallFilter struct {
 	Q850                       *int
 	Reason, Thread             string
 	AppsOnly                   bool // legs of control apps
-	LiveOnly                   bool
+	LiveOnly                   bool // those that have not ended
+	Unknown, WithoutUnknown    bool // with, and without, what no call of this server has
 	Order                      []Sort
 	Take, Skip                 int
 }

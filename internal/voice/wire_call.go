@@ -385,7 +385,7 @@ type appCall struct {
 	Source  string          `json:"source"`
 	Account json.RawMessage `json:"account"`
 	App     json.RawMessage `json:"sip_control_app"`
-	Logs    []logWire       `json:"logs,omitempty"`
+	Logs    []logWire       `json:"logs,omitzero"` // nil in search results: left out
 	stamps
 	Meta      channel `json:"meta"`
 	CallState string  `json:"call_state"`
