@@ -148,48 +148,53 @@ func (s *Service) hotApp(ctx context.Context, account, id string) (*App, error) 
 	return a, err
 }
 
-// screen does the checks whose refusal the account sees; nil lets the call in, with a channel taken.
-func (s *Service) screen(ctx context.Context, a *arrival) (*call.Cause, error) {
-	no := func(status, q850 int, reason string) (*call.Cause, error) {
-		return &call.Cause{SIP: status, Q850: q850, Reason: reason, By: call.ByPlatform}, nil
-	}
-	var err error
+// denied is a refusal of the platform's.
+func denied(status, q850 int, reason string) (*call.Cause, error) {
+	return &call.Cause{SIP: status, Q850: q850, Reason: reason, By: call.ByPlatform}, nil
+}
+
+// screen does the checks whose refusal the account sees, in the order of voice-semantics §3; nil lets the call in, with a channel taken.
+func (s *Service) screen(ctx context.Context, a *arrival) (cause *call.Cause, err error) {
 	if a.owner, err = s.cfg.Accounts.Cached(ctx, a.lease.Account); err != nil {
 		return nil, err
 	}
 	if !a.owner.Active() {
-		return no(480, 18, "account_disabled")
+		return denied(480, 18, "account_disabled")
 	}
 	if !a.lease.On.Voice {
-		return no(480, 18, "no_target")
+		return denied(480, 18, "no_target")
 	}
+	release, ok := s.admit(a.owner)
+	if !ok {
+		return denied(486, 17, "limit_channels")
+	}
+	defer func() {
+		if a.release = release; cause != nil || err != nil {
+			release()
+		}
+	}()
 	if !a.onNet {
 		enough, err := s.inboundRate(ctx, a)
 		if err != nil {
 			return nil, err
 		}
 		if !enough {
-			return no(480, 18, "no_balance")
+			return denied(480, 18, "no_balance")
 		}
 	}
 	if a.lease.App == "" {
-		return no(404, 1, "no_target")
+		return denied(404, 1, "no_target")
 	}
 	app, err := s.hotApp(ctx, a.lease.Account, a.lease.App)
 	if fault.Is(err, fault.NotFound) {
-		return no(404, 1, "no_target")
+		return denied(404, 1, "no_target")
 	} else if err != nil {
 		return nil, err
 	}
 	a.app = app
 	if !a.app.Active {
-		return no(480, 18, "no_target")
+		return denied(480, 18, "no_target")
 	}
-	release, ok := s.admit(a.owner)
-	if !ok {
-		return no(486, 17, "limit_channels")
-	}
-	a.release = release
 	return nil, nil
 }
 

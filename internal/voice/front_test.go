@@ -167,9 +167,15 @@ func TestRefusalsAreStoredWithTheirReason(t *testing.T) {
 		h.must(err)
 		h.s.taken.take(h.ann.Account, 0)
 		check(486, 17, "limit_channels")
-		h.s.taken.free(h.ann.Account)
 		h.empty()
+		check(486, 17, "limit_channels") // before the balance, and that before the target
+		h.s.taken.free(h.ann.Account)
+		patch(false)
 		check(480, 18, "no_balance")
+		patch(true)
+		if len(h.s.taken.used) != 0 {
+			t.Error("a refused call keeps a channel")
+		}
 		yes := true
 		_, err = h.acc.Administer(t.Context(), h.ann.Account, account.AdminPatch{Disabled: &yes})
 		h.must(err)
