@@ -121,6 +121,7 @@ func TestRecordIsToldWhenItIsAvailableAndEndsTheCallsWork(t *testing.T) {
 		h.s.LegChanged(a)
 		has(t, h.states(a.ID, "init", "destroyed").Payload, map[string]string{"finished_on": "null"})
 		h.do("GET", "/rest/record/"+r.ID+".wav", "").is(409)
+		h.do("DELETE", "/rest/record/"+r.ID, "").is(409)
 		r.State, r.Duration, r.Size, r.SHA256, r.AvailableOn, r.BlobKey = "available", 14280*time.Millisecond, 228524, "ab", time.Now(), "rec/x.wav"
 		h.s.RecordChanged(r)
 		e := h.next(a.ID, CallRecordEvent)

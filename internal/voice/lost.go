@@ -146,7 +146,7 @@ func (s *Service) lostChanges(ctx context.Context, c Call) ([]change, error) {
 	now := s.now()
 	var out []change
 	for i := range st.records {
-		if r := &st.records[i]; r.State != recordAvailable && r.State != recordFailed && r.State != recordDeleted {
+		if r := &st.records[i]; r.underWay() {
 			r.State, r.Reason, r.Modified = recordFailed, lostCause, now
 			failed := *r
 			out = append(out, change{leg: st.call, tag: st.tag, record: &failed})

@@ -218,8 +218,8 @@ func (st *legState) finish() {
 	if st.call.DestroyOn.IsZero() || !st.call.FinishedOn.IsZero() {
 		return
 	}
-	for _, r := range st.records {
-		if r.State == "recording" || r.State == "processing" {
+	for i := range st.records {
+		if st.records[i].underWay() {
 			return
 		}
 	}

@@ -297,13 +297,16 @@ func endedFault(err error) error {
 	return err
 }
 
-// RemoveRecord erases the sound of a recording; the entity stays.
+// RemoveRecord erases the sound of a recording; the entity stays. fault.Conflict while the sound is still being made: what is written after would stay.
 func (s *Service) RemoveRecord(ctx context.Context, account, id string) (Record, error) {
 	var out Record
 	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
 		r, err := recordOf(ctx, tx, account, id)
 		if err != nil {
 			return err
+		}
+		if r.underWay() {
+			return fault.Newf(fault.Conflict, "Record is not ready")
 		}
 		r.State, r.Text, r.TranscriptState, r.Modified = recordDeleted, "", "none", s.now()
 		out = r

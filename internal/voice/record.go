@@ -107,6 +107,11 @@ const (
 	recordDeleted   = "deleted"
 )
 
+// underWay tells that the sound is still being made.
+func (r *Record) underWay() bool {
+	return r.State == call.RecordRecording || r.State == call.RecordProcessing
+}
+
 // CallFilter chooses legs; empty members choose all.
 type CallFilter struct {
 	Account                    string
