@@ -117,7 +117,11 @@ func (p *phone) Dial(ctx context.Context, r flow.DialRequest) flow.DialResult {
 		out.RecordFrom = call.RecordFromRinging
 	}
 	out.Record = call.RecordOptions{Tag: r.Tag, ASR: r.ASR, Channels: "dual"}
-	return dialResult(p.c.Dial(ctx, out))
+	result := dialResult(p.c.Dial(ctx, out))
+	if d := r.MachineDetection; d != "" && d != "off" {
+		result.Warnings = append(result.Warnings, "machineDetection "+d+" was ignored: this server has no detection of answering machines")
+	}
+	return result
 }
 
 // ringSound is a customer's sound in place of the ring tone; one that cannot be had is the tone.

@@ -184,6 +184,7 @@ type DialResult struct {
 	Duration time.Duration // of the bridge
 	Targets  []TargetResult
 	FailName string // Q.850 NAME of the last failed leg, e.g. NO_USER_RESPONSE
+	Warnings []string
 }
 
 // TargetResult is the end of one leg.

@@ -77,6 +77,7 @@ func runDial(ctx context.Context, m *Machine, c *command) (string, error) {
 	}
 	d := m.cfg.Phone.Dial(ctx, r)
 	m.memory.dialed = d
+	c.warnings = append(c.warnings, d.Warnings...)
 	c.result["status"] = string(d.Status)
 	c.result["to"] = orNull(d.To)
 	c.result["duration"] = seconds(d.Duration)
