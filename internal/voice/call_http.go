@@ -96,6 +96,9 @@ func (c *callNew) Validate(f *fault.Fields) {
 		if _, err := e164.Parse(string(c.To)); err != nil {
 			f.Add("to", err.Error(), string(c.To))
 		}
+		if _, err := e164.Parse(string(c.From)); c.From != "" && err != nil { // a SIP address may see any name
+			f.Add("from", err.Error(), string(c.From))
+		}
 	}
 	for name, v := range c.Meta {
 		switch v.(type) {

@@ -173,7 +173,7 @@ func parseFlow(text []byte) (*flow.Document, error) {
 func (s *Service) fetchFlow(ctx context.Context, address string, d document, c *Call, meta map[string]any) (*flow.Document, error) {
 	timeout := defaultFlowTimeout
 	if d.timeout != nil {
-		if timeout = min(millis(*d.timeout), longestFlowTimeout); timeout == 0 {
+		if timeout = millis(*d.timeout); timeout == 0 {
 			timeout = longestFlowTimeout
 		}
 	}
