@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/subtle"
+	"strconv"
 	"time"
 
 	"github.com/opentact/opentact/internal/account"
@@ -19,6 +20,7 @@ import (
 type arrival struct {
 	d      invitation
 	onNet  bool   // this server sent it to itself
+	hops   int    // how often it did
 	caller string // E.164 with its plus, a login, or anonymous
 	called e164.Number
 	lease  *number.Lease
@@ -89,6 +91,7 @@ func (s *Service) turnAway(d invitation, status, q850 int, headers ...sip.Header
 func (s *Service) trusted(a *arrival) bool {
 	if mark := a.d.Header(loopHeader); mark != "" && subtle.ConstantTimeCompare([]byte(mark), []byte(s.secret)) == 1 {
 		a.onNet = true
+		a.hops, _ = strconv.Atoi(a.d.Header(hopsHeader))
 		return true
 	}
 	if s.cfg.Carriers == nil {
@@ -218,7 +221,7 @@ func (s *Service) inboundRate(ctx context.Context, a *arrival) (enough bool, err
 
 // tag is what the leg carries.
 func (a *arrival) tag() *tag {
-	t := &tag{lease: a.lease.ID, leased: a.lease, tn: a.called, meta: &metaBag{}, rate: a.rate}
+	t := &tag{lease: a.lease.ID, leased: a.lease, tn: a.called, meta: &metaBag{}, rate: a.rate, hops: a.hops}
 	if a.app != nil {
 		t.app, t.hook, t.profile = a.app, hookOf(a.app), a.app.Profile
 	}

@@ -26,6 +26,7 @@ type tag struct {
 	rate    Rate
 	meta    *metaBag
 	hook    hook
+	hops    int  // of an inbound call that this server made itself
 	refused bool // no webhook tells of a refused call
 }
 

@@ -22,7 +22,11 @@ import (
 const (
 	loopHeader   = "X-Opentact-Loop"
 	callerHeader = "X-Opentact-Caller-Leg"
+	hopsHeader   = "X-Opentact-Hops" // how many numbers of this server the call went through
 )
+
+// maxHops is how often a call may go on from one number of this server to another: each may ring several, and documents that dial each other would never end.
+const maxHops = 5
 
 // sipPort and sipsPort are where a host listens that names no port.
 const (
@@ -182,6 +186,9 @@ func (s *Service) toNumber(ctx context.Context, t target, n e164.Number) ([]call
 	if !local || s.cfg.SIPAddr == nil {
 		return s.toNetwork(ctx, t, n)
 	}
+	if t.parent != nil && t.parent.hops >= maxHops { // what SIP calls too many hops, RFC 3261 §21.4.21
+		return nil, refused("no_route", 483, 25, fault.Newf(fault.NotFound, "too many hops to %s", n))
+	}
 	caller, err := s.callerID(ctx, &t)
 	if err != nil {
 		return nil, err
@@ -191,10 +198,13 @@ func (s *Service) toNumber(ctx context.Context, t target, n e164.Number) ([]call
 
 // loop is a call of this server to itself: the called number's own front handles it.
 func (s *Service) loop(t target, n, caller e164.Number) call.Attempt {
-	at := s.cfg.SIPAddr().String()
+	at, hops := s.cfg.SIPAddr().String(), 1
+	if t.parent != nil {
+		hops += t.parent.hops
+	}
 	return call.Attempt{
 		Dest: at, RequestURI: "sip:" + n.Plus() + "@" + at, FromUser: caller.Plus(), From: string(caller), To: string(n), OnNet: true, Local: string(n),
-		Headers: map[string]string{loopHeader: s.secret, callerHeader: t.legID}, Tag: t.child(n, "", Rate{}),
+		Headers: map[string]string{loopHeader: s.secret, callerHeader: t.legID, hopsHeader: strconv.Itoa(hops)}, Tag: t.child(n, "", Rate{}),
 	}
 }
 

@@ -174,6 +174,29 @@ func TestLoopReachesTheCalledNumberForFree(t *testing.T) {
 	has(t, last.Payload, map[string]string{"price": "null", "rate": "null"})
 }
 
+func TestCallsThatGoInCirclesEnd(t *testing.T) {
+	h := build(t, dbtest.SQLite(t), nil)
+	_, l := h.app(func(*App) {})
+	inv := inviteTo(l)
+	for hops := 1; ; hops++ {
+		a := arrival{d: inv, lease: &l, called: l.TN}
+		if !h.s.trusted(&a) {
+			t.Fatal("not trusted")
+		}
+		ways, cause := h.s.Route(t.Context(), call.RouteRequest{Account: h.ann.Account, To: string(l.TN), CallerID: string(l.TN), Leg: call.Leg{Tag: a.tag(), Direction: call.In}})
+		if hops > maxHops {
+			if cause == nil || cause.Q850 != 25 || cause.SIP != 483 || cause.Reason != "no_route" {
+				t.Errorf("hop %d: %v %v", hops, ways, cause)
+			}
+			return
+		}
+		if cause != nil {
+			t.Fatalf("hop %d: %v", hops, cause)
+		}
+		inv = &fakeInvite{to: "+" + string(l.TN), from: ways[0].FromUser, source: "127.0.0.1:5060", headers: ways[0].Headers}
+	}
+}
+
 func TestCallMadeByREST(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		n := &network{}
@@ -201,7 +224,7 @@ func TestCallMadeByRESTIsCheckedFirst(t *testing.T) {
 	n.own = l.TN
 	for body, status := range map[string]int{
 		`{}`: 400, `{"to":"12"}`: 400, `{"to":"13125550190","xml":"<Response/>","url":"https://x.example.org/"}`: 400, `{"to":"13125550190","xml":"<Foo/>"}`: 400,
-		`{"to":"13125550190","meta":{"a":{}}}`: 400, `{"to":"13125550190","timeout":1}`: 400, `{"to":"13125550190","sip_control_app":"` + ident.New() + `"}`: 404,
+		`{"to":"13125550190","meta":{"a":{}}}`: 400, `{"to":"13125550190","timeout":1}`: 400, `{"to":"13125550190","from":"12x"}`: 400, `{"to":"13125550190","sip_control_app":"` + ident.New() + `"}`: 404,
 		`{"to":"13125550190","tn_lease":"` + ident.New() + `"}`: 404,
 	} {
 		if a := h.do("POST", "/rest/call", body); a.status != status {
