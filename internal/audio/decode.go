@@ -44,14 +44,24 @@ const sniffBytes = 12
 // DecodeFile reads a WAV (PCM of 8, 16, 24 or 32 bits, float of 32 or 64, A-law, mu-law) or an MP3 (MPEG 1 and 2, layer III) of any rate
 // and up to maxChannels channels, whichever its first bytes show, and returns it as 8 kHz mono. Memory is bounded by the result.
 // It works as long as r gives bytes: to stop it early let r return an error.
-func DecodeFile(r io.Reader, limits Limits) ([]int16, error) {
+func DecodeFile(r io.Reader, limits Limits) ([]int16, error) { return readFile(r, limits, mixed) }
+
+// DecodeChannel is DecodeFile for one of the channels, from 0; of a file that has fewer it is the last.
+func DecodeChannel(r io.Reader, limits Limits, channel int) ([]int16, error) {
+	return readFile(r, limits, max(0, channel))
+}
+
+// mixed stands for all channels.
+const mixed = -1
+
+func readFile(r io.Reader, limits Limits, channel int) ([]int16, error) {
 	limits = limits.orDefault()
 	in := bufio.NewReaderSize(&boundedReader{r: r, left: limits.MaxBytes}, 32<<10)
 	head, err := in.Peek(sniffBytes)
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	out := &collector{most: Samples(limits.MaxDuration)}
+	out := &collector{most: Samples(limits.MaxDuration), channel: channel}
 	switch {
 	case isWAV(head):
 		err = decodeWAV(in, out)
@@ -91,6 +101,15 @@ type collector struct {
 	convert *resampler // nil when the rate is ours already
 	out     []int16
 	most    int
+	channel int // the one that is taken, or mixed
+}
+
+// span gives the channels, of so many, that become the sound: from and count.
+func (c *collector) span(channels int) (from, count int) {
+	if c.channel == mixed {
+		return 0, channels
+	}
+	return min(c.channel, channels-1), 1
 }
 
 func (c *collector) rate(hz int) error {

@@ -128,6 +128,15 @@ func TestStereoIsMixed(t *testing.T) {
 	}
 }
 
+func TestOneChannelOfStereoIsTaken(t *testing.T) {
+	file := wavFile{code: wavPCM, channels: 2, rate: Rate, bits: 16, riff: -1, size: -1, data: pcm16([]int16{100, 300, -32768, 5, 32767, -7})}.bytes()
+	for channel, want := range [][]int16{{100, -32768, 32767}, {300, 5, -7}, {300, 5, -7}} {
+		if got, err := DecodeChannel(bytes.NewReader(file), Limits{}, channel); err != nil || !slices.Equal(got, want) {
+			t.Errorf("channel %d: %v, %v", channel, got, err)
+		}
+	}
+}
+
 func TestForeignRateIsConverted(t *testing.T) {
 	got := decode(t, wavFile{code: wavPCM, channels: 1, rate: 44100, bits: 16, riff: -1, size: -1, data: pcm16(sine(44100, 1000, 0.5))}.bytes())
 	if distance(len(got), 4000) > 1 || ToneLevel(got, 1000) < 0.99 {

@@ -45,13 +45,17 @@ func decodeMP3(in *bufio.Reader, out *collector) error {
 	}
 	buf := make([]byte, 16<<10) // always two channels of 16 bits, also for mono files
 	mono := make([]int16, 0, len(buf)/4)
+	from, count := out.span(2)
 	decoded := false
 	for {
 		n, err := readMP3(decoder, buf)
 		mono = mono[:0]
 		for at := 0; at+4 <= n; at += 4 {
-			left, right := int16(binary.LittleEndian.Uint16(buf[at:])), int16(binary.LittleEndian.Uint16(buf[at+2:]))
-			mono = append(mono, int16((int32(left)+int32(right))/2))
+			sum := int32(0)
+			for c := range count {
+				sum += int32(int16(binary.LittleEndian.Uint16(buf[at+2*(from+c):])))
+			}
+			mono = append(mono, int16(sum/int32(count)))
 		}
 		decoded = decoded || n > 0
 		if e := out.add(mono); e != nil {

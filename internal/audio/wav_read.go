@@ -165,16 +165,17 @@ func readData(in *bufio.Reader, f *wavFormat, size int64, out *collector) error 
 	sample, block := wavSample(f), f.width*f.channels
 	buf := make([]byte, wavReadBytes/block*block)
 	mono := make([]int16, 0, len(buf)/block)
+	from, count := out.span(f.channels)
 	for size > 0 {
 		n, err := io.ReadFull(in, buf[:min(size, int64(len(buf)))])
 		size -= int64(n)
 		mono = mono[:0]
 		for at := 0; at+block <= n; at += block {
 			sum := int32(0)
-			for c := range f.channels {
-				sum += sample(buf[at+c*f.width:])
+			for c := range count {
+				sum += sample(buf[at+(from+c)*f.width:])
 			}
-			mono = append(mono, int16(sum/int32(f.channels)))
+			mono = append(mono, int16(sum/int32(count)))
 		}
 		if e := out.add(mono); e != nil {
 			return e

@@ -46,8 +46,9 @@ type Synthesizer interface {
 
 // RecognizeOptions say what to listen for. Without Phrases the engine's own vocabulary is used; Lang is BCP 47, empty means en-US.
 type RecognizeOptions struct {
-	Lang    string
-	Phrases []string
+	Lang      string
+	Phrases   []string
+	Dictation bool // free speech, by the engine's model of the language, in place of phrases
 }
 
 // Segment is a word or a phrase within a transcript.

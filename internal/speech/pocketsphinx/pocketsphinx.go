@@ -59,10 +59,11 @@ func (e *Engine) Name() string { return Name }
 
 func (e *Engine) acoustic() string   { return filepath.Join(e.options.Model, "en-us") }
 func (e *Engine) dictionary() string { return filepath.Join(e.options.Model, "cmudict-en-us.dict") }
+func (e *Engine) language() string   { return filepath.Join(e.options.Model, "en-us.lm.bin") }
 
 // Probe looks whether the program starts and the model is there. The program tells no version.
 func (e *Engine) Probe(ctx context.Context) (string, error) {
-	for _, path := range []string{e.acoustic(), e.dictionary()} {
+	for _, path := range []string{e.acoustic(), e.dictionary(), e.language()} {
 		if _, err := os.Stat(path); err != nil {
 			return "", &engine.MissingError{Program: path, Package: modelPackage}
 		}
@@ -76,8 +77,8 @@ func (e *Engine) Probe(ctx context.Context) (string, error) {
 	return Name, nil
 }
 
-// Recognize understands English phrases (opts.Phrases, by default digits and the words of menus). Phrases with words that the
-// dictionary lacks are not listened for; it is an error when no other is left.
+// Recognize understands English phrases (opts.Phrases, by default digits and the words of menus), or free speech with opts.Dictation. Phrases
+// with words that the dictionary lacks are not listened for; it is an error when no other is left.
 func (e *Engine) Recognize(ctx context.Context, samples []int16, opts engine.RecognizeOptions) (engine.Transcript, error) {
 	lang := opts.Lang
 	if lang == "" {
@@ -94,7 +95,11 @@ func (e *Engine) Recognize(ctx context.Context, samples []int16, opts engine.Rec
 	if len(samples) == 0 {
 		return result, nil
 	}
-	text, err := e.grammar(opts.Phrases)
+	var text string
+	var err error
+	if !opts.Dictation {
+		text, err = e.grammar(opts.Phrases)
+	}
 	if err == nil {
 		result.Segments, err = e.recognize(ctx, samples, text)
 	}
@@ -131,6 +136,7 @@ func (e *Engine) grammar(phrases []string) (string, error) {
 	return grammar(known), nil
 }
 
+// recognize listens for what the grammar allows; without one, for what the model of the language expects.
 func (e *Engine) recognize(ctx context.Context, samples []int16, grammar string) ([]engine.Segment, error) {
 	dir, err := os.MkdirTemp(e.options.TempDir, "pocketsphinx-")
 	if err != nil {
@@ -141,10 +147,14 @@ func (e *Engine) recognize(ctx context.Context, samples []int16, grammar string)
 	if err := errors.Join(os.WriteFile(sound, wideBand(samples), 0o600), os.WriteFile(rules, []byte(grammar), 0o600)); err != nil {
 		return nil, err
 	}
+	listen := []string{"-jsgf", rules}
+	if grammar == "" {
+		listen = []string{"-lm", e.language()}
+	}
 	length := audio.Duration(len(samples))
 	out, err := engine.Run(ctx, engine.Command{
 		Program: e.options.Program, Package: programPackage, Timeout: baseTimeout + length,
-		Args: []string{"-infile", sound, "-jsgf", rules, "-hmm", e.acoustic(), "-dict", e.dictionary(), "-time", "yes", "-logfn", filepath.Join(dir, "log")},
+		Args: append(listen, "-infile", sound, "-hmm", e.acoustic(), "-dict", e.dictionary(), "-time", "yes", "-logfn", filepath.Join(dir, "log")),
 	})
 	if err != nil {
 		return nil, err

@@ -56,6 +56,15 @@ func TestDigitsAndCommandsAreUnderstood(t *testing.T) {
 	}
 }
 
+// The model knows wide-band speech: of a telephone's it understands some words.
+func TestFreeSpeechIsUnderstoodInPart(t *testing.T) {
+	e := New(Options{TempDir: t.TempDir()})
+	got, err := e.Recognize(t.Context(), say(t, "hello, please keep two copies of the book for me"), engine.RecognizeOptions{Dictation: true})
+	if err != nil || !strings.Contains(got.Text, "hello please keep") || len(got.Segments) < 5 {
+		t.Errorf("understood %q, %v", got.Text, err)
+	}
+}
+
 func TestMostDigitsAreUnderstood(t *testing.T) {
 	e := New(Options{TempDir: t.TempDir()})
 	right, total := 0, 0
