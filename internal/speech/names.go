@@ -15,6 +15,7 @@ type (
 	RecognizeOptions = engine.RecognizeOptions
 	Transcript       = engine.Transcript
 	Segment          = engine.Segment
+	MissingError     = engine.MissingError
 )
 
 // Voices' genders and the type that is always there.

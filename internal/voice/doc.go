@@ -7,7 +7,8 @@
 // stream of calls the same look-ups); a refusal is a call.Cause · the
 // engine takes the call · script.go fetches the document (document.go), has its first prompts spoken ahead, and runs it on one goroutine
 // through phone.go, the only place where flow and call meet · Dial asks route.go where to go · every state comes back to observe.go and journal.go,
-// which write rows, events, webhooks and charges, many calls in one transaction. The path of a call made by REST: call_http.go
+// which write rows, events, webhooks and charges, many calls in one transaction. A recording that asks for a transcript
+// gets one by a durable job (transcript.go). The path of a call made by REST: call_http.go
 // decodes, place.go asks the same router, places the leg, and the same script runs once it is answered. wire.go and
 // wire_call.go render all entities, for answers and events alike; wire_append.go is the quick form of the latter, held to the same bytes.
 //

@@ -153,7 +153,9 @@ func TestCallsOfADeadRunAreClosedBeforeNewOnesAreTaken(t *testing.T) {
 		if err != nil || reserved == 0 {
 			t.Fatalf("reserved %s %v", reserved, err)
 		}
-		again := New(h.s.cfg)
+		cfg := h.s.cfg
+		cfg.Jobs = nil // the earlier run handles them
+		again := New(cfg)
 		again.engine = h.fake
 		h.s = again
 		h.run()

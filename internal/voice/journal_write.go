@@ -332,6 +332,9 @@ func (s *Service) reportRecord(ctx context.Context, tx *db.Tx, v *viewer, c *cha
 	if r.State != recordAvailable && r.State != recordFailed {
 		return nil
 	}
+	if err := s.orderTranscript(ctx, tx, r); err != nil {
+		return err
+	}
 	whole, err := v.whole(ctx, &c.leg, &c.kin)
 	if err != nil {
 		return err

@@ -51,6 +51,7 @@ func (h *house) beside(node string, nodes Nodes, change func(*Config)) *Service 
 	h.t.Helper()
 	cfg := h.s.cfg
 	cfg.Node, cfg.Nodes, cfg.Fence = node, nodes, nil
+	cfg.Jobs = nil // those of the database are for the first
 	if change != nil {
 		change(&cfg)
 	}

@@ -68,12 +68,14 @@ func tagOf(l *call.Leg) *tag {
 	return &tag{}
 }
 
-// fact is one thing that a call reported; exactly one of leg, log and record is set.
+// fact is one thing that a call reported; exactly one of leg, log, record and transcript is set.
 type fact struct {
 	root   string // the controlled leg: facts of one call stay in order
 	leg    *call.Leg
 	log    *Log
 	record *call.Record
+
+	transcript *Record // what became of a transcript that is written already: later events of the call show it
 }
 
 // LegChanged implements call.Observer.
@@ -126,6 +128,9 @@ func (sh *shard) apply(f fact) (change, bool) {
 		return sh.applyLeg(f.leg), true
 	case f.log != nil:
 		return sh.applyLog(f.log)
+	case f.transcript != nil:
+		sh.applyTranscript(f.transcript)
+		return change{}, false
 	}
 	return sh.applyRecord(f.record)
 }
@@ -293,13 +298,27 @@ func (sh *shard) applyRecord(r *call.Record) (change, bool) {
 	}
 	i := slices.IndexFunc(st.records, func(old Record) bool { return old.ID == r.ID })
 	if i < 0 {
-		st.records = append(st.records, Record{ID: r.ID, Account: st.call.Account, Call: r.Leg, Created: r.StartedOn, TranscriptState: "none"})
+		st.records = append(st.records, Record{ID: r.ID, Account: st.call.Account, Call: r.Leg, Created: r.StartedOn, TranscriptState: transcriptNone})
 		i = len(st.records) - 1
 	}
 	st.records[i].follow(r, sh.s.now())
+	if one := &st.records[i]; one.State == recordAvailable && one.ASR && one.Transcript == nil {
+		one.ask(one.Lang, sh.s.now())
+	}
 	out := st.records[i]
 	st.finish()
 	return change{leg: st.call, kin: sh.kinOf(st), tag: st.tag, record: &out}, true
+}
+
+// applyTranscript remembers the transcript of a record of a call that is still known.
+func (sh *shard) applyTranscript(r *Record) {
+	st := sh.legs[r.Call]
+	if st == nil {
+		return
+	}
+	if i := slices.IndexFunc(st.records, func(old Record) bool { return old.ID == r.ID }); i >= 0 {
+		st.records[i] = *r
+	}
 }
 
 // follow takes over what the engine says of a recording.

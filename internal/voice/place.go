@@ -308,7 +308,7 @@ func (s *Service) RemoveRecord(ctx context.Context, account, id string) (Record,
 		if r.underWay() {
 			return fault.Newf(fault.Conflict, "Record is not ready")
 		}
-		r.State, r.Text, r.TranscriptState, r.Modified = recordDeleted, "", "none", s.now()
+		r.State, r.Text, r.TranscriptState, r.Transcript, r.Modified = recordDeleted, "", transcriptNone, nil, s.now()
 		out = r
 		return saveRecords(ctx, tx, []*Record{&r})
 	})

@@ -96,6 +96,7 @@ type Record struct {
 	Reason                 string
 	TranscriptState        string
 	Text                   string
+	Transcript             *Transcript // nil: none was asked for
 	AvailableOn, ExpiredOn time.Time
 	Created, Modified      time.Time
 }

@@ -26,7 +26,7 @@ func (s *Service) recordRoutes(a *httpapi.API) {
 	}
 	httpapi.Handle(a, op("GetRecord", "GET", "{uuid}", "Read a recording's facts"), s.getRecord)
 	httpapi.Handle(a, op("RemoveRecord", "DELETE", "{uuid}", "Erase the sound of a recording"), s.removeRecord)
-	httpapi.Handle(a, op("GetTranscript", "GET", "{uuid}/transcript", "Read a recording's transcript"), s.getTranscript)
+	s.transcriptRoutes(a)
 	for _, format := range []string{"wav", "mp3"} {
 		audio := op("GetRecordAudio"+strings.ToUpper(format[:1])+format[1:], "GET", "{uuid}."+format, "Read a recording's sound, with credentials or a signed URL")
 		audio.Auth, audio.Produces = httpapi.Optional, contentType(format)
@@ -61,18 +61,6 @@ func (s *Service) removeRecord(ctx context.Context, in *recordKey) (recordWire, 
 		return recordWire{}, err
 	}
 	return s.wireRecord(&r), nil
-}
-
-// transcriptWire is Transcript.
-type transcriptWire struct {
-	UUID string `json:"uuid"`
-}
-
-func (s *Service) getTranscript(ctx context.Context, in *recordKey) (transcriptWire, error) {
-	if _, err := recordOf(ctx, s.db.Read(), httpapi.Who(ctx).Account, in.UUID); err != nil {
-		return transcriptWire{}, err
-	}
-	return transcriptWire{}, fault.Newf(fault.NotFound, "No transcript was asked for")
 }
 
 func (s *Service) recordAudio(w http.ResponseWriter, r *http.Request, in *signedKey, format string) error {

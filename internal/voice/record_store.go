@@ -11,7 +11,7 @@ import (
 )
 
 var recordColumns = strings.Fields(`uuid account call tag format channels asr lang created_on
-  state duration size sha256 blob_key reason transcript_state transcript available_on expired_on modified_on`)
+  state duration size sha256 blob_key reason transcript_state transcript transcript_facts available_on expired_on modified_on`)
 
 const recordFixed = 9 // the first columns never change
 
@@ -20,7 +20,7 @@ var recordInserts = insertsOf("call_record", recordColumns, upsert(recordColumns
 
 func (r *Record) values(args []any) []any {
 	return append(args, r.ID, r.Account, r.Call, db.Text(r.Tag), r.Format, r.Channels, r.ASR, db.Text(r.Lang), db.At(r.Created),
-		r.State, r.Duration.Milliseconds(), sql.NullInt64{Int64: r.Size, Valid: r.Size > 0}, db.Text(r.SHA256), db.Text(r.Key), db.Text(r.Reason), r.TranscriptState, db.Text(r.Text),
+		r.State, r.Duration.Milliseconds(), sql.NullInt64{Int64: r.Size, Valid: r.Size > 0}, db.Text(r.SHA256), db.Text(r.Key), db.Text(r.Reason), r.TranscriptState, db.Text(r.Text), jsonOr(r.Transcript, r.Transcript != nil),
 		db.At(r.AvailableOn), db.At(r.ExpiredOn), db.At(r.Modified))
 }
 
@@ -38,10 +38,12 @@ func scanRecord(scan func(...any) error) (Record, error) {
 	var tag, lang, sum, key, reason, text db.Text
 	var size sql.NullInt64
 	var duration int64
+	var facts db.JSON[*Transcript]
 	var created, available, expired, modified db.Time
 	err := scan(&r.ID, &r.Account, &r.Call, &tag, &r.Format, &r.Channels, &r.ASR, &lang, &created,
-		&r.State, &duration, &size, &sum, &key, &reason, &r.TranscriptState, &text, &available, &expired, &modified)
+		&r.State, &duration, &size, &sum, &key, &reason, &r.TranscriptState, &text, &facts, &available, &expired, &modified)
 	r.Tag, r.Lang, r.SHA256, r.Key, r.Reason, r.Text = string(tag), string(lang), string(sum), string(key), string(reason), string(text)
+	r.Transcript = facts.V
 	r.Size, r.Duration = size.Int64, time.Duration(duration)*time.Millisecond
 	r.Created, r.AvailableOn, r.ExpiredOn, r.Modified = created.Time, available.Time, expired.Time, modified.Time
 	return r, err

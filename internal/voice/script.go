@@ -374,13 +374,14 @@ func (s *Service) recordInfo(r *call.Record) flow.RecordInfo {
 	return info
 }
 
-// Wait implements flow.Recordings. There are no transcripts during a call: waiting for one fails.
+// Wait implements flow.Recordings.
 func (r *recordings) Wait(ctx context.Context, tag, what string) (flow.RecordInfo, error) {
 	rec, err := r.await(ctx, tag)
+	info := r.s.recordInfo(&rec)
 	if err == nil && (what == "transcript" || what == "" && rec.ASR) {
-		err = flow.ErrRecordFailed
+		info.Text, err = r.s.awaitTranscript(ctx, rec.ID, rec.ASR)
 	}
-	return r.s.recordInfo(&rec), err
+	return info, err
 }
 
 func (r *recordings) await(ctx context.Context, tag string) (call.Record, error) {

@@ -230,6 +230,9 @@ func New(cfg Config) *Service {
 	s.taken.used = map[string]int{}
 	s.awaited.byCallID = map[string][]chan struct{}{}
 	s.journal = newJournal(s)
+	if cfg.Jobs != nil {
+		cfg.Jobs.Handle(transcriptQueue, jobs.Options{Workers: 1, Timeout: transcriptTime}, s.transcribe)
+	}
 	return s
 }
 

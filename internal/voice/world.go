@@ -23,6 +23,9 @@ const (
 	longestRecord = 4 * time.Hour
 )
 
+// recordLimits bound recordings of our own.
+var recordLimits = audio.Limits{MaxBytes: 1 << 30, MaxDuration: longestRecord}
+
 // voices speaks for call XML.
 type voices struct{ s *Service }
 
@@ -137,7 +140,7 @@ func (s *Service) samples(ctx context.Context, key string) ([]int16, error) {
 		return nil, fmt.Errorf("%w: %w", flow.ErrNoRecord, err)
 	}
 	defer f.Close()
-	samples, err := audio.DecodeFile(f, audio.Limits{MaxBytes: 1 << 30, MaxDuration: longestRecord})
+	samples, err := audio.DecodeFile(f, recordLimits)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", flow.ErrRecordFailed, err)
 	}

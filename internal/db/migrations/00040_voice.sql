@@ -116,6 +116,7 @@ CREATE TABLE call_record (
   reason TEXT,
   transcript_state TEXT NOT NULL CHECK (transcript_state IN ('none', 'pending', 'available', 'failed')),
   transcript TEXT,
+  transcript_facts TEXT,
   available_on BIGINT,
   expired_on BIGINT,
   created_on BIGINT NOT NULL,
