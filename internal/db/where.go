@@ -35,6 +35,20 @@ func (w *Where) Mask(column, mask string) {
 	w.Add("lower("+column+") LIKE ? ESCAPE '!'", LikeMask(mask))
 }
 
+// Digits adds a filter of a column that holds a number as an integer: digits, or a mask of them as in Mask. Digits alone use the column's index.
+func (w *Where) Digits(column, mask string) {
+	if strings.ContainsAny(mask, "*%") {
+		w.Add("CAST("+column+" AS TEXT) LIKE ? ESCAPE '!'", LikeMask(mask))
+		return
+	}
+	n, err := strconv.ParseInt(mask, 10, 64)
+	if err != nil { // longer than any number
+		w.Add("1 = 0")
+		return
+	}
+	w.Add(column+" = ?", n)
+}
+
 // LikeMask turns a mask into a LIKE pattern with ! as escape, in lower case.
 func LikeMask(mask string) string {
 	var b strings.Builder

@@ -156,6 +156,29 @@ func TestMaskMatchesRunsAndSingleDigits(t *testing.T) {
 	}
 }
 
+func TestNumberFilterIsReadAsNumbersAre(t *testing.T) {
+	for in, want := range map[string]Mask{
+		"+1 (212) 555-0123": "12125550123",
+		"2125550123":        "12125550123",
+		"+2125550123":       "2125550123",
+		"1125550123":        "1125550123",
+		" 212-555-%%%%":     "212555%%%%",
+		"+1 (900)*":         "1900*",
+		"*":                 "*",
+		"911":               "911",
+		"*0123":             "*0123",
+	} {
+		if m, err := ParseMask(in); err != nil || m != want {
+			t.Errorf("%q = %q %v, want %q", in, m, err, want)
+		}
+	}
+	for _, bad := range []string{"", "+", "( ) -", "12x", "sip:a@b", "1+2", "1_2"} {
+		if m, err := ParseMask(bad); !errors.Is(err, ErrInvalid) || m != "" {
+			t.Errorf("%q read as %q, %v", bad, m, err)
+		}
+	}
+}
+
 func TestThreadIsTheSameInBothDirections(t *testing.T) {
 	// md5("12125550170:13125550144")
 	const want = "454f28f4dbb4cd0b8d0c489d16afae34"

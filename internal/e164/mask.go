@@ -1,6 +1,27 @@
 package e164
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
+
+// Mask is what a search compares numbers with: digits, `*` for any run, also an empty one, `%` for exactly one digit. The empty Mask means none was asked for.
+type Mask string
+
+// ParseMask reads a number filter in any spelling that Parse takes, with `*` and `%` among the digits. Ten digits that start with 2 to 9 and carry
+// neither "+" nor a mask character get a leading 1, as in Parse; how many there are else does not matter. The error matches ErrInvalid.
+func ParseMask(s string) (Mask, error) {
+	text, plus, err := strip(s, "*%")
+	switch {
+	case err != nil:
+		return "", err
+	case text == "":
+		return "", fmt.Errorf("%w: no digits", ErrInvalid)
+	case !plus && northAmerican(text) && !strings.ContainsAny(text, "*%"):
+		text = "1" + text
+	}
+	return Mask(text), nil
+}
 
 // MatchMask compares digits with a search mask: `*` is any run, also an empty one, `%` is exactly one digit; without them the whole
 // value must be equal. Punctuation and "+" in the mask are ignored; any other character makes it match nothing.

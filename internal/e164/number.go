@@ -28,15 +28,18 @@ type Number string
 // Ten digits that start with 2 to 9 and carry no "+" are a North American number and get a leading 1.
 // The error says what is wrong and matches ErrInvalid.
 func Parse(s string) (Number, error) {
-	digits, plus, err := strip(s)
+	digits, plus, err := strip(s, "")
 	if err != nil {
 		return "", err
 	}
-	if !plus && len(digits) == 10 && digits[0] >= '2' {
+	if !plus && northAmerican(digits) {
 		digits = "1" + digits
 	}
 	return exact(digits)
 }
+
+// northAmerican tells ten digits that lack their country code 1.
+func northAmerican(digits string) bool { return len(digits) == 10 && digits[0] >= '2' }
 
 // FromInt takes digits with country code as they were stored: unlike Parse it never adds a 1.
 func FromInt(n int64) (Number, error) {
@@ -69,16 +72,16 @@ func exact(digits string) (Number, error) {
 	return Number(digits), nil
 }
 
-// strip removes the punctuation of a written number and tells whether it began with "+".
-func strip(s string) (digits string, plus bool, err error) {
+// strip removes the punctuation of a written number and tells whether it began with "+". The characters of also are kept as digits are.
+func strip(s, also string) (digits string, plus bool, err error) {
 	if len(s) > maxText {
 		return "", false, fmt.Errorf("%w: more than %d characters", ErrInvalid, maxText)
 	}
 	var b strings.Builder
 	for i, r := range s {
 		switch {
-		case r >= '0' && r <= '9':
-			b.WriteByte(byte(r))
+		case r >= '0' && r <= '9', strings.ContainsRune(also, r):
+			b.WriteRune(r)
 		case r == '+' && !plus && b.Len() == 0:
 			plus = true
 		case !punctuation(r):

@@ -14,7 +14,7 @@ func (n Number) Premium() bool {
 // 933 is the North American test number and counts too. Short numbers that are emergency numbers only in some countries (110, 118,
 // 119) are not listed, because they are ordinary extensions elsewhere.
 func Emergency(s string) bool {
-	digits, _, err := strip(s)
+	digits, _, err := strip(s, "")
 	return err == nil && slices.Contains(emergency, digits)
 }
 

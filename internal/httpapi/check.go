@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/opentact/opentact/internal/e164"
@@ -26,6 +27,7 @@ const (
 	textRequired = "required"
 	textNull     = "must not be null"
 	textInteger  = "invalid integer number"
+	textMask     = "must have digits, * or %"
 )
 
 // rules are the limits of one member, from its tags.
@@ -61,7 +63,7 @@ func rulesOf(sf reflect.StructField) *rules {
 		r.pattern = regexp.MustCompile(`^(?:` + p + `)$`)
 	}
 	switch r.format {
-	case "", "uuid", "tn", "url", "dt", "a2", "email", "money", "xml", "password":
+	case "", "uuid", "tn", "tnmask", "party", "url", "dt", "a2", "email", "money", "xml", "password":
 	default:
 		panic(fmt.Sprintf("httpapi: unknown format %q at %s", r.format, sf.Name))
 	}
@@ -164,6 +166,14 @@ func checkFormat(format, s string) (string, string) {
 			return s, textInteger
 		}
 		return string(n), ""
+	case "tnmask":
+		m, err := e164.ParseMask(s)
+		if err != nil {
+			return s, textMask
+		}
+		return string(m), ""
+	case "party":
+		return checkParty(s)
 	case "url":
 		return s, checkURL(s)
 	case "dt":
@@ -183,6 +193,19 @@ func checkFormat(format, s string) (string, string) {
 		}
 	}
 	return s, ""
+}
+
+// checkParty takes the filter of a party: a number, compared by digits (rest-conventions §7), or a mask of another name, such as a SIP address or the
+// name of a sender, which has a letter in it.
+func checkParty(s string) (string, string) {
+	m, err := e164.ParseMask(s)
+	switch {
+	case err == nil:
+		return string(m), ""
+	case strings.ContainsFunc(s, unicode.IsLetter):
+		return strings.TrimSpace(s), ""
+	}
+	return s, textMask
 }
 
 func letters(s string) bool {

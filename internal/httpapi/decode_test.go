@@ -506,3 +506,29 @@ func FuzzMembersAgreeWithTheStandardDecoder(f *testing.F) {
 		}
 	})
 }
+
+type maskIn struct {
+	TN   string `json:"tn" lenient:"true" format:"tnmask"`
+	From string `json:"from" lenient:"true" maxLength:"255" format:"party"`
+}
+
+func TestNumberFiltersAreComparedByDigits(t *testing.T) {
+	b := newBench(t, nil)
+	echo[maskIn](b, Op{ID: "Find", Tag: "SMS"})
+	for body, want := range map[string][2]string{
+		`{"tn":2125550123,"from":12125550123}`:          {"12125550123", "12125550123"},
+		`{"tn":"+1 (212) 555-*","from":"212-555-0123"}`: {"1212555*", "12125550123"},
+		`{"from":" sip:al*@example.org "}`:              {"", "sip:al*@example.org"},
+		`{"from":"OFFERS"}`:                             {"", "OFFERS"},
+		`{"tn":null,"from":"+1212555%%%%"}`:             {"", "1212555%%%%"},
+	} {
+		p := b.do(t, "POST", "/rest/sms", body).want(t, 200).payload()
+		if p["tn"] != want[0] || p["from"] != want[1] {
+			t.Errorf("%s: %v", body, p)
+		}
+	}
+	r := b.do(t, "POST", "/rest/sms", `{"tn":"alice","from":"+ ()"}`).want(t, 400)
+	if r.field("tn") == "" || r.field("from") == "" {
+		t.Errorf("empty filters: %s", r.text)
+	}
+}

@@ -72,14 +72,14 @@ func (s *Service) httpCreateOptOut(ctx context.Context, in *optOutNew) (optOutVi
 
 type optOutSearch struct {
 	httpapi.Search `orderable:"phone,created_on,modified_on"`
-	Phone          string              `json:"phone" lenient:"true" doc:"mask"`
+	Phone          string              `json:"phone" lenient:"true" maxLength:"64" format:"tnmask" doc:"number or mask"`
 	Profile        httpapi.Opt[string] `json:"messaging_profile" format:"uuid" doc:"null: of the whole account"`
 	Active         *bool               `json:"is_active"`
 }
 
 func (s *Service) httpSearchOptOut(ctx context.Context, in *optOutSearch) (httpapi.Page[optOutView], error) {
 	f := OptOutFilter{
-		Account: httpapi.Who(ctx).Account, Phone: plainMask(in.Phone), Profile: related(in.Profile), Active: in.Active, Or: in.Or(), Take: in.Take, Skip: in.Skip,
+		Account: httpapi.Who(ctx).Account, Phone: in.Phone, Profile: related(in.Profile), Active: in.Active, Or: in.Or(), Take: in.Take, Skip: in.Skip,
 		From: moment(in.CreatedFrom), To: moment(in.CreatedTo), ModifiedFrom: moment(in.ModifiedFrom), ModifiedTo: moment(in.ModifiedTo),
 	}
 	for _, o := range in.Order {

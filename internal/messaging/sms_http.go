@@ -267,8 +267,8 @@ func stateWord(s string) string {
 type smsSearch struct {
 	httpapi.Search `orderable:"tn,to,message,state,created_on,modified_on,reference_id,delivered"`
 	Message        string              `json:"message" minLength:"1" maxLength:"918" doc:"mask"`
-	From           string              `json:"from" minLength:"3" maxLength:"255" lenient:"true" doc:"mask"`
-	To             string              `json:"to" minLength:"3" maxLength:"255" lenient:"true" doc:"mask"`
+	From           string              `json:"from" minLength:"3" maxLength:"255" lenient:"true" format:"party" doc:"number or mask"`
+	To             string              `json:"to" minLength:"3" maxLength:"255" lenient:"true" format:"party" doc:"number or mask"`
 	TN             e164.Number         `json:"tn"`
 	Delivered      *bool               `json:"delivered"`
 	State          string              `json:"state" enum:"created,sending,success,failed,sent"`
@@ -294,7 +294,7 @@ func (s *Service) httpSearch(ctx context.Context, in *smsSearch) (httpapi.Page[s
 
 func (s *Service) searchPage(ctx context.Context, in *smsSearch, types ...string) (httpapi.Page[smsBody], error) {
 	f := Filter{
-		Account: httpapi.Who(ctx).Account, Types: types, Text: in.Message, From: plainMask(in.From), To: plainMask(in.To), TN: in.TN.Digits(), Delivered: in.Delivered, Readed: in.Readed,
+		Account: httpapi.Who(ctx).Account, Types: types, Text: in.Message, From: in.From, To: in.To, TN: in.TN.Digits(), Delivered: in.Delivered, Readed: in.Readed,
 		State: stateWord(in.State), ReferenceID: in.ReferenceID, Thread: in.Thread, Type: in.Type, Profile: related(in.Profile), Campaign: related(in.Campaign), Or: in.Or(), Take: in.Take, Skip: in.Skip,
 		From2: moment(in.CreatedFrom), To2: moment(in.CreatedTo), ModifiedFrom: moment(in.ModifiedFrom), ModifiedTo: moment(in.ModifiedTo),
 	}
@@ -322,14 +322,6 @@ func (s *Service) searchPage(ctx context.Context, in *smsSearch, types ...string
 
 // related reads a filter by a related object; null takes what has none (rest-conventions §7).
 func related(o httpapi.Opt[string]) Related { return Related{Set: o.Set, Name: o.V} }
-
-// plainMask drops the "+" of a number: stored ones have none.
-func plainMask(s string) string {
-	if len(s) > 1 && s[0] == '+' {
-		return s[1:]
-	}
-	return s
-}
 
 func moment(t *httpapi.Time) time.Time {
 	if p := t.Std(); p != nil {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/opentact/opentact/internal/e164"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/httpapi"
 )
@@ -63,7 +61,7 @@ func (s *Service) listLeases(ctx context.Context, in *httpapi.List) ([]leaseView
 
 type leaseSearch struct {
 	httpapi.Search  `orderable:"tn,created_on,modified_on,expired_on"`
-	TN              string              `json:"tn" lenient:"true" maxLength:"32"`
+	TN              string              `json:"tn" lenient:"true" maxLength:"64" format:"tnmask" doc:"number or mask"`
 	AutoRenew       *bool               `json:"autorenew"`
 	Connection      httpapi.Opt[string] `json:"sip_connection" format:"uuid"`
 	App             httpapi.Opt[string] `json:"sip_control_app" format:"uuid"`
@@ -80,27 +78,12 @@ type leaseSearch struct {
 
 func relation(o httpapi.Opt[string]) httpOpt { return httpOpt{Set: o.Set, ID: o.V} }
 
-// maskDigits leaves digits and masks of a number filter.
-func maskDigits(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' || r == '*' || r == '%' {
-			return r
-		}
-		return -1
-	}, s)
-}
-
 func (s *Service) searchLeases(ctx context.Context, in *leaseSearch) (httpapi.Page[leaseView], error) {
 	f := LeaseFilter{
-		Account: httpapi.Who(ctx).Account, TN: maskDigits(in.TN), AutoRenew: in.AutoRenew, App: relation(in.App), Connection: relation(in.Connection), SIPUser: relation(in.SIPUser), Profile: relation(in.Profile), Filter: relation(in.Filter),
+		Account: httpapi.Who(ctx).Account, TN: in.TN, AutoRenew: in.AutoRenew, App: relation(in.App), Connection: relation(in.Connection), SIPUser: relation(in.SIPUser), Profile: relation(in.Profile), Filter: relation(in.Filter),
 		AppsSkip: in.AppsSkip, ConnectionsSkip: in.ConnectionsSkip, ProfilesSkip: in.ProfilesSkip, Features: in.Features, ExpiresFrom: std(in.ExpiresFrom), ExpiresTo: std(in.ExpiresTo), Or: in.Or(), Order: sortOf(in.Order), Take: in.Take, Skip: in.Skip,
 	}
 	f.CreatedFrom, f.CreatedTo, f.ModFrom, f.ModTo = ranges(in.Search)
-	if in.TN != "" && !strings.ContainsAny(f.TN, "*%") {
-		if n, err := e164.Parse(in.TN); err == nil {
-			f.TN = n.Digits()
-		}
-	}
 	list, total, err := s.Leases(ctx, f)
 	if err != nil {
 		return httpapi.Page[leaseView]{}, err

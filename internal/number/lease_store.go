@@ -242,7 +242,7 @@ func (s *Service) Leases(ctx context.Context, f LeaseFilter) ([]Lease, int, erro
 	w := db.Where{Or: f.Or}
 	w.Fix("account = ? AND state <> 'released'", f.Account)
 	if f.TN != "" {
-		w.Add("CAST(tn AS TEXT) LIKE ? ESCAPE '!'", db.LikeMask(f.TN))
+		w.Digits("tn", f.TN)
 	}
 	if f.AutoRenew != nil {
 		w.Add("autorenew = ?", *f.AutoRenew)

@@ -83,16 +83,16 @@ func (s *Service) pushAppCall(ctx context.Context, in *pushRequest) (appCall, er
 
 type appCallSearch struct {
 	httpapi.Search `orderable:"tn,to,from,state,created_on,modified_on"`
-	TN             partyText           `json:"tn"`
-	From           partyText           `json:"from"`
-	To             partyText           `json:"to"`
+	TN             string              `json:"tn" lenient:"true" maxLength:"64" format:"tnmask" doc:"number or mask"`
+	From           string              `json:"from" lenient:"true" maxLength:"255" format:"party" doc:"number or mask"`
+	To             string              `json:"to" lenient:"true" maxLength:"255" format:"party" doc:"number or mask"`
 	State          string              `json:"state" enum:"init,ringing,live,bridged,hangup,destroyed,online,offline"`
 	App            httpapi.Opt[string] `json:"sip_control_app" format:"uuid"`
 }
 
 func (s *Service) searchAppCalls(ctx context.Context, in *appCallSearch) (httpapi.Page[appCall], error) {
 	f := CallFilter{
-		Account: httpapi.Who(ctx).Account, Or: in.Or(), AppsOnly: true, TN: string(in.TN), From: string(in.From), To: string(in.To), States: statesOf(in.State),
+		Account: httpapi.Who(ctx).Account, Or: in.Or(), AppsOnly: true, TN: in.TN, From: in.From, To: in.To, States: statesOf(in.State),
 		App: in.App.V, NoApp: in.App.Null, Take: in.Take, Skip: in.Skip,
 	}
 	common(&in.Search, &f.CreatedFrom, &f.CreatedTo, &f.ModifiedFrom, &f.ModifiedTo, &f.Order)
@@ -107,11 +107,11 @@ func (s *Service) searchAppCalls(ctx context.Context, in *appCallSearch) (httpap
 type logSearch struct {
 	appKey
 	httpapi.Search `orderable:"name,from,tn,channel_uuid,created_on,modified_on"`
-	Name           string    `json:"name" fold:"true" enum:"Dial,Gather,Hangup,Pause,Play,Reject,Redirect,Record,Say,Callback,Switch,Case,Default,Error,Answer,Hold,Unhold,Tone,Meta,Curl,Call,Geo,Schedule,RecordStart,RecordStop,RecordWait,DTMF,To,Response,Number,Sip,Group,Conference,Header,Body,Transfer,MachineDetection"`
-	Success        *bool     `json:"success"`
-	From           partyText `json:"from"`
-	TN             partyText `json:"tn"`
-	Call           string    `json:"call" format:"uuid"`
+	Name           string `json:"name" fold:"true" enum:"Dial,Gather,Hangup,Pause,Play,Reject,Redirect,Record,Say,Callback,Switch,Case,Default,Error,Answer,Hold,Unhold,Tone,Meta,Curl,Call,Geo,Schedule,RecordStart,RecordStop,RecordWait,DTMF,To,Response,Number,Sip,Group,Conference,Header,Body,Transfer,MachineDetection"`
+	Success        *bool  `json:"success"`
+	From           string `json:"from" lenient:"true" maxLength:"255" format:"party" doc:"number or mask"`
+	TN             string `json:"tn" lenient:"true" maxLength:"64" format:"tnmask" doc:"number or mask"`
+	Call           string `json:"call" format:"uuid"`
 }
 
 // appLog is CallFlow in a log search.
@@ -126,7 +126,7 @@ func (s *Service) searchAppLogs(ctx context.Context, in *logSearch) (httpapi.Pag
 	if _, err := s.App(ctx, account, in.UUID); err != nil {
 		return httpapi.Page[appLog]{}, err
 	}
-	f := LogFilter{Account: account, App: in.UUID, Or: in.Or(), Name: in.Name, Success: in.Success, From: string(in.From), TN: string(in.TN), Call: in.Call, Take: in.Take, Skip: in.Skip}
+	f := LogFilter{Account: account, App: in.UUID, Or: in.Or(), Name: in.Name, Success: in.Success, From: in.From, TN: in.TN, Call: in.Call, Take: in.Take, Skip: in.Skip}
 	common(&in.Search, &f.CreatedFrom, &f.CreatedTo, &f.ModifiedFrom, &f.ModifiedTo, &f.Order)
 	logs, total, err := searchLogs(ctx, s.db.Read(), f)
 	if err != nil {

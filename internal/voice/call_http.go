@@ -258,9 +258,9 @@ func (s *Service) callRecords(ctx context.Context, in *callKey) ([]recordWire, e
 type callSearch struct {
 	httpapi.Search `orderable:"tn,to,from,state,duration,created_on,modified_on"`
 	Direction      string              `json:"direction" enum:"in,out"`
-	From           partyText           `json:"from"`
-	To             partyText           `json:"to"`
-	TN             partyText           `json:"tn"`
+	From           string              `json:"from" lenient:"true" maxLength:"255" format:"party" doc:"number or mask"`
+	To             string              `json:"to" lenient:"true" maxLength:"255" format:"party" doc:"number or mask"`
+	TN             string              `json:"tn" lenient:"true" maxLength:"64" format:"tnmask" doc:"number or mask"`
 	State          string              `json:"state" enum:"init,ringing,live,bridged,hangup,destroyed,online,offline"`
 	Kind           string              `json:"type" enum:"CallSCA,CallXML,CallSIP"`
 	App            httpapi.Opt[string] `json:"sip_control_app" format:"uuid"`
@@ -282,7 +282,7 @@ type callSearch struct {
 // filter is the search in the words of the store. No call has a SIP connection, a SIP user, a batch or an attestation yet.
 func (q *callSearch) filter(account string) CallFilter {
 	f := CallFilter{
-		Account: account, Or: q.Or(), Direction: q.Direction, Kind: q.Kind, From: string(q.From), To: string(q.To), TN: string(q.TN), States: statesOf(q.State),
+		Account: account, Or: q.Or(), Direction: q.Direction, Kind: q.Kind, From: q.From, To: q.To, TN: q.TN, States: statesOf(q.State),
 		App: q.App.V, NoApp: q.App.Null, Profile: q.Profile.V, NoProfile: q.Profile.Null, Parent: q.Parent.V, NoParent: q.Parent.Null,
 		MinDuration: q.MinDuration, MaxDuration: q.MaxDuration, Q850: q.Q850, Reason: q.Reason, Thread: q.Thread, Take: q.Take, Skip: q.Skip,
 		Unknown:        q.Connection.Has() || q.SIPUser.Has() || q.Batch.Has() || q.Attest != "",

@@ -258,9 +258,9 @@ func (f *CallFilter) where() *db.Where {
 	none("profile", f.NoProfile)
 	none("parent", f.NoParent)
 	mask("party_to", f.To)
-	mask("CAST(tn AS TEXT)", f.TN)
-	if f.From != "" {
-		w.Mask("REPLACE(party_from, '+', '')", strings.TrimPrefix(f.From, "+"))
+	mask("REPLACE(party_from, '+', '')", strings.ReplaceAll(f.From, "+", ""))
+	if f.TN != "" {
+		w.Digits("tn", f.TN)
 	}
 	if f.States != nil {
 		w.In("state", f.States)
@@ -350,10 +350,10 @@ func searchLogs(ctx context.Context, q db.Querier, f LogFilter) ([]Log, int, err
 		w.Add("l.success = ?", *f.Success)
 	}
 	if f.From != "" {
-		w.Mask("REPLACE(c.party_from, '+', '')", strings.TrimPrefix(f.From, "+"))
+		w.Mask("REPLACE(c.party_from, '+', '')", strings.ReplaceAll(f.From, "+", ""))
 	}
 	if f.TN != "" {
-		w.Mask("CAST(c.tn AS TEXT)", f.TN)
+		w.Digits("c.tn", f.TN)
 	}
 	if f.Call != "" {
 		w.Add("l.call = ?", f.Call)
