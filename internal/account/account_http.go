@@ -101,7 +101,7 @@ func (s *Service) httpUsers(ctx context.Context, in *httpapi.List) ([]userRef, e
 	if err != nil {
 		return nil, err
 	}
-	return listed(ctx, list, *in, s.userRef), nil
+	return httpapi.Listed(ctx, *in, list, func(u *User) (userRef, error) { return s.userRef(u), nil })
 }
 
 func (s *Service) httpAddUser(ctx context.Context, in *userNew) (userWire, error) {

@@ -129,20 +129,7 @@ func (s *Service) manyAddresses(ctx context.Context, user string, w httpapi.List
 	if err != nil {
 		return nil, err
 	}
-	return viewed(ctx, list, w, func(a *Address) (addressWire, error) { return s.addressView(ctx, p, a) })
-}
-
-// viewed is listed with views that may fail.
-func viewed[T, W any](ctx context.Context, list []T, w httpapi.List, view func(*T) (W, error)) ([]W, error) {
-	var bad error
-	out := listed(ctx, list, w, func(v *T) W {
-		one, err := view(v)
-		if err != nil && bad == nil {
-			bad = err
-		}
-		return one
-	})
-	return out, bad
+	return httpapi.Listed(ctx, w, list, func(a *Address) (addressWire, error) { return s.addressView(ctx, p, a) })
 }
 
 type addressNew struct {
@@ -276,7 +263,7 @@ func (s *Service) httpHoursList(ctx context.Context, in *hoursList) ([]hoursWire
 	if err != nil {
 		return nil, err
 	}
-	return viewed(ctx, list, in.List, func(h *OfficeHours) (hoursWire, error) { return hoursView(ctx, p, h) })
+	return httpapi.Listed(ctx, in.List, list, func(h *OfficeHours) (hoursWire, error) { return hoursView(ctx, p, h) })
 }
 
 type hoursNew struct {

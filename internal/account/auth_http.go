@@ -380,7 +380,7 @@ func (s *Service) httpTokens(ctx context.Context, in *httpapi.List) ([]tokenWire
 	if err != nil {
 		return nil, err
 	}
-	return listed(ctx, list, *in, func(t *Token) tokenWire { return s.tokenView(t, &u) }), nil
+	return httpapi.Listed(ctx, *in, list, func(t *Token) (tokenWire, error) { return s.tokenView(t, &u), nil })
 }
 
 type tokenPatch struct {

@@ -72,8 +72,12 @@ func TestAccountInFull(t *testing.T) {
 		if got := b.do(o.token(), "GET", "/rest/account/"+c.account, nil).want(200); got.str("uuid") != c.account {
 			t.Errorf("payload %s", got.Payload)
 		}
-		if l := b.do(o.token(), "GET", "/rest/account/user", nil).want(200).list(); len(l) != 2 || l[0]["uuid"] != c.id {
+		if l := b.do(o.token(), "GET", "/rest/account/user", nil).want(200).list(); len(l) != 2 || l[0]["uuid"] != o.id || l[1]["uuid"] != c.id {
 			t.Errorf("users %v", l)
+		}
+		r := b.do(o.token(), "GET", "/rest/account/user?take=1&skip=1", nil).want(200)
+		if l := r.list(); len(l) != 1 || l[0]["uuid"] != c.id || r.Header.Get("X-Total-Count") != "2" {
+			t.Errorf("window of the users %v", l)
 		}
 	})
 }

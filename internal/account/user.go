@@ -272,7 +272,7 @@ func (s *Service) UserByID(ctx context.Context, q db.Querier, id string) (User, 
 	return loadUser(ctx, q, id)
 }
 
-// Users lists the users of an account, the deactivated ones too, oldest first.
+// Users lists the users of an account, the deactivated ones too, newest first.
 func (s *Service) Users(ctx context.Context, q db.Querier, account string) ([]User, error) {
 	return usersOf(ctx, q, account)
 }

@@ -282,7 +282,7 @@ func (s *Service) httpCart(ctx context.Context, in *httpapi.List) ([]cartWire, e
 	if err != nil {
 		return nil, err
 	}
-	return listed(ctx, list, *in, cartView), nil
+	return httpapi.Listed(ctx, *in, list, func(e *CartEntry) (cartWire, error) { return cartView(e), nil })
 }
 
 type cartNew struct {

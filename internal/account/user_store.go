@@ -47,7 +47,7 @@ func userBySocial(ctx context.Context, q db.Querier, column, id string) (User, e
 }
 
 func usersOf(ctx context.Context, q db.Querier, account string) ([]User, error) {
-	rows, err := q.Query(ctx, `SELECT `+userColumns+` FROM account_user WHERE account = $1 ORDER BY created_on, id`, account)
+	rows, err := q.Query(ctx, `SELECT `+userColumns+` FROM account_user WHERE account = $1 ORDER BY created_on DESC, id DESC`, account)
 	if err != nil {
 		return nil, err
 	}

@@ -366,15 +366,3 @@ func withMember(object json.RawMessage, name string, v any) (json.RawMessage, er
 	out = append(append(append(out, key...), ':'), val...)
 	return append(out, '}'), nil
 }
-
-// listed renders the window of a plain list that is whole in memory, and says how many there are.
-func listed[T, W any](ctx context.Context, list []T, w httpapi.List, view func(*T) W) []W {
-	httpapi.SetTotal(ctx, len(list))
-	from := min(w.Skip, len(list))
-	to := min(from+w.Take, len(list))
-	out := make([]W, 0, to-from)
-	for i := from; i < to; i++ {
-		out = append(out, view(&list[i]))
-	}
-	return out
-}

@@ -105,8 +105,7 @@ func (s *Service) listPlans(ctx context.Context, in *planList) ([]planView, erro
 			out = append(out, s.viewPlan(p, leased[p.UUID]))
 		}
 	}
-	httpapi.SetTotal(ctx, len(out))
-	return out[min(in.Skip, len(out)):min(in.Skip+in.Take, len(out))], nil
+	return httpapi.Part(ctx, in.List, out), nil
 }
 
 type planKey struct {
@@ -127,7 +126,7 @@ type specialView struct {
 	Expires httpapi.Time `json:"expired_on"`
 }
 
-func (s *Service) listSpecials(ctx context.Context, _ *httpapi.List) ([]specialView, error) {
+func (s *Service) listSpecials(ctx context.Context, in *httpapi.List) ([]specialView, error) {
 	account := httpapi.Who(ctx).Account
 	specials, err := s.Specials(ctx, s.db.Read(), account)
 	if err != nil {
@@ -141,14 +140,11 @@ func (s *Service) listSpecials(ctx context.Context, _ *httpapi.List) ([]specialV
 	if err != nil {
 		return nil, err
 	}
-	out := []specialView{}
-	for _, sp := range specials {
+	return httpapi.Listed(ctx, *in, specials, func(sp *Special) (specialView, error) {
 		v := specialView{planView: s.viewPlan(sp.Plan, leased[sp.Plan.UUID]), Expires: httpapi.TimeOf(sp.Expires)}
 		v.UUID, v.Prices, v.Account = sp.UUID, sp.Prices, ref
-		out = append(out, v)
-	}
-	httpapi.SetTotal(ctx, len(out))
-	return out, nil
+		return v, nil
+	})
 }
 
 type planNew struct {

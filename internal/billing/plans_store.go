@@ -57,9 +57,9 @@ func (s *Service) Plan(ctx context.Context, q db.Querier, key string) (Plan, err
 	return p, nil
 }
 
-// Plans lists all plans by name.
+// Plans lists all plans, newest first.
 func (s *Service) Plans(ctx context.Context, q db.Querier) ([]Plan, error) {
-	rows, err := q.Query(ctx, "SELECT "+planColumns+" FROM plan ORDER BY name")
+	rows, err := q.Query(ctx, "SELECT "+planColumns+" FROM plan ORDER BY created_on DESC, uuid DESC")
 	if err != nil {
 		return nil, fmt.Errorf("plans: %w", err)
 	}
@@ -117,10 +117,10 @@ func (s *Service) SavePlan(ctx context.Context, tx *db.Tx, p Plan) (Plan, error)
 	return p, err
 }
 
-// Specials lists the special prices of an account that are in force.
+// Specials lists the special prices of an account that are in force, newest first.
 func (s *Service) Specials(ctx context.Context, q db.Querier, account string) ([]Special, error) {
 	rows, err := q.Query(ctx, `SELECT s.uuid, s.prices, s.expired_on, s.created_on, s.modified_on, p.uuid, p.name, p.description, p.is_active, p.toll_free, p.country, p.priority, p.prices, p.created_on, p.modified_on
-		FROM special_price AS s JOIN plan AS p ON p.uuid = s.plan WHERE s.account = $1 AND s.expired_on > $2 ORDER BY p.name`, account, s.now().UnixMicro())
+		FROM special_price AS s JOIN plan AS p ON p.uuid = s.plan WHERE s.account = $1 AND s.expired_on > $2 ORDER BY s.created_on DESC, s.uuid DESC`, account, s.now().UnixMicro())
 	if err != nil {
 		return nil, fmt.Errorf("special prices: %w", err)
 	}

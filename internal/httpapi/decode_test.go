@@ -532,3 +532,19 @@ func TestNumberFiltersAreComparedByDigits(t *testing.T) {
 		t.Errorf("empty filters: %s", r.text)
 	}
 }
+
+func TestPlainListIsCutToItsWindow(t *testing.T) {
+	b := newBench(t, nil)
+	all := []int{5, 4, 3, 2, 1}
+	Handle(b.API, Op{ID: "All", Method: "GET", Path: "/rest/all"}, func(ctx context.Context, in *List) ([]string, error) {
+		return Listed(ctx, *in, all, func(n *int) (string, error) { return fmt.Sprint(*n), nil })
+	})
+	for query, want := range map[string]string{
+		"": `["5","4","3","2","1"]`, "?take=2": `["5","4"]`, "?skip=3&take=9": `["2","1"]`, "?skip=7": `[]`,
+	} {
+		r := b.do(t, "GET", "/rest/all"+query, "").want(t, 200)
+		if r.text != `{"success":true,"payload":`+want+`}` || r.header.Get("X-Total-Count") != "5" {
+			t.Errorf("%q: %s, %s in all", query, r.text, r.header.Get("X-Total-Count"))
+		}
+	}
+}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"strings"
 
@@ -92,10 +93,29 @@ func PageIn[T any](w Window, total int, data []T) Page[T] {
 	return Page[T]{Take: w.Take, Skip: w.Skip, Total: total, Data: data}
 }
 
-// List is the optional window of a plain list; give the total to SetTotal.
+// List is the optional window of a plain list, newest first: Part and Listed cut a list that is at hand whole, others give the total to SetTotal.
 type List struct {
 	Take int `query:"take" min:"1" max:"1000" default:"1000"`
 	Skip int `query:"skip" min:"0" max:"1000000000" default:"0"`
+}
+
+// Part gives the window of a whole list and says how many items there are in all.
+func Part[T any](ctx context.Context, w List, list []T) []T {
+	SetTotal(ctx, len(list))
+	return list[min(w.Skip, len(list)):min(w.Skip+w.Take, len(list))]
+}
+
+// Listed renders the window of a whole list and says how many items there are in all.
+func Listed[T, W any](ctx context.Context, w List, list []T, view func(*T) (W, error)) ([]W, error) {
+	part := Part(ctx, w, list)
+	out := make([]W, len(part))
+	for i := range part {
+		var err error
+		if out[i], err = view(&part[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // orderFields is an input that names what it may be sorted by.

@@ -160,17 +160,12 @@ func (s *Service) viewCampaign(ctx context.Context, c *Campaign) (campaignView, 
 	return campaignView{campaignScalars: v, SubUseCases: []string{}, Operators: []int{}, Brand: brand, Throughput: []throughputView{}}, err
 }
 
-func (s *Service) httpBrands(ctx context.Context, _ *httpapi.List) ([]brandView, error) {
+func (s *Service) httpBrands(ctx context.Context, in *httpapi.List) ([]brandView, error) {
 	list, err := s.Brands(ctx, httpapi.Who(ctx).Account)
-	out := []brandView{}
-	for i := range list {
-		v, err := s.viewBrand(ctx, &list[i])
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	return httpapi.Listed(ctx, *in, list, func(b *Brand) (brandView, error) { return s.viewBrand(ctx, b) })
 }
 
 type brandKey struct {
@@ -185,17 +180,12 @@ func (s *Service) httpBrand(ctx context.Context, in *brandKey) (brandView, error
 	return s.viewBrand(ctx, &b)
 }
 
-func (s *Service) httpCampaigns(ctx context.Context, _ *httpapi.List) ([]campaignView, error) {
+func (s *Service) httpCampaigns(ctx context.Context, in *httpapi.List) ([]campaignView, error) {
 	list, err := s.Campaigns(ctx, httpapi.Who(ctx).Account)
-	out := []campaignView{}
-	for i := range list {
-		v, err := s.viewCampaign(ctx, &list[i])
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	return httpapi.Listed(ctx, *in, list, func(c *Campaign) (campaignView, error) { return s.viewCampaign(ctx, c) })
 }
 
 type campaignKey struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/opentact/opentact/internal/httpapi"
@@ -168,19 +169,8 @@ func (s *Service) httpProfiles(ctx context.Context, in *httpapi.List) ([]profile
 	if err != nil {
 		return nil, err
 	}
-	httpapi.SetTotal(ctx, len(list))
-	out := []profileView{}
-	for i := range list {
-		if i < in.Skip || len(out) == in.Take {
-			continue
-		}
-		v, err := s.viewProfile(ctx, &list[i])
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, nil
+	slices.Reverse(list)
+	return httpapi.Listed(ctx, *in, list, func(p *Profile) (profileView, error) { return s.viewProfile(ctx, p) })
 }
 
 func (s *Service) httpCreateProfile(ctx context.Context, in *profileNew) (fullProfile, error) {
@@ -223,10 +213,19 @@ func (s *Service) httpRemoveProfile(ctx context.Context, in *profileKey) (profil
 	return s.viewProfile(ctx, &p)
 }
 
-func (s *Service) httpProfileLeases(ctx context.Context, in *profileKey) ([]json.RawMessage, error) {
+type profileList struct {
+	profileKey
+	httpapi.List
+}
+
+func (s *Service) httpProfileLeases(ctx context.Context, in *profileList) ([]json.RawMessage, error) {
 	account := httpapi.Who(ctx).Account
 	if _, err := s.Profile(ctx, account, in.UUID); err != nil {
 		return nil, err
 	}
-	return s.profileLeases(ctx, account, in.UUID)
+	list, err := s.numbers.ByProfile(ctx, s.db.Read(), account, in.UUID)
+	if err != nil {
+		return nil, err
+	}
+	return s.numbers.LeaseViews(ctx, httpapi.Part(ctx, in.List, list))
 }

@@ -3,6 +3,7 @@ package number
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
@@ -200,14 +201,19 @@ func (s *Service) releaseLeases(ctx context.Context, in *releaseBody) ([]leaseVi
 	return s.Release(ctx, by(ctx), in.Item)
 }
 
-func (s *Service) listSubscriptions(ctx context.Context, in *keyPath) ([]subscriptionView, error) {
+type subscriptionList struct {
+	keyPath
+	httpapi.List
+}
+
+func (s *Service) listSubscriptions(ctx context.Context, in *subscriptionList) ([]subscriptionView, error) {
 	l, err := s.ByKey(ctx, s.db.Read(), httpapi.Who(ctx).Account, in.Key)
 	if err != nil {
 		return nil, err
 	}
 	v, err := s.viewLease(ctx, s.db.Read(), l)
-	httpapi.SetTotal(ctx, len(v.Subscriptions))
-	return v.Subscriptions, err
+	slices.SortStableFunc(v.Subscriptions, func(a, b subscriptionView) int { return b.Created.Compare(a.Created.Time) })
+	return httpapi.Part(ctx, in.List, v.Subscriptions), err
 }
 
 type enableSMSBody struct {

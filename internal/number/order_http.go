@@ -109,10 +109,16 @@ func (b *orderBody) items() ([]Item, error) {
 	return out, nil
 }
 
+// orderNew is an order, or the window of the list of orders.
+type orderNew struct {
+	orderBody
+	httpapi.List
+}
+
 // createOrder also answers like ListOrders when the body is empty: some clients ask for the list that way.
-func (s *Service) createOrder(ctx context.Context, in *orderBody) (any, error) {
+func (s *Service) createOrder(ctx context.Context, in *orderNew) (any, error) {
 	if httpapi.BodyEmpty(ctx) {
-		return s.listOrders(ctx, &httpapi.List{Take: 1000})
+		return s.listOrders(ctx, &in.List)
 	}
 	items, err := in.items()
 	if err != nil {

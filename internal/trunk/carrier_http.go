@@ -2,6 +2,7 @@ package trunk
 
 import (
 	"context"
+	"slices"
 
 	"github.com/opentact/opentact/internal/httpapi"
 )
@@ -167,12 +168,8 @@ func (s *Service) listCarriers(ctx context.Context, in *httpapi.List) ([]carrier
 	if err != nil {
 		return nil, err
 	}
-	httpapi.SetTotal(ctx, len(list))
-	out := []carrierView{}
-	for _, c := range list[min(in.Skip, len(list)):min(in.Skip+in.Take, len(list))] {
-		out = append(out, s.viewCarrier(c))
-	}
-	return out, nil
+	slices.SortStableFunc(list, func(a, b Carrier) int { return b.Created.Compare(a.Created) })
+	return httpapi.Listed(ctx, *in, list, func(c *Carrier) (carrierView, error) { return s.viewCarrier(*c), nil })
 }
 
 type carrierNew struct {

@@ -31,7 +31,7 @@ type Product struct {
 	Modified    time.Time
 }
 
-// Products lists the public products and the account's private ones.
+// Products lists the public products and the account's private ones, newest first.
 func (s *Service) Products(ctx context.Context, q db.Querier, account string) ([]Product, error) {
 	return products(ctx, q, account)
 }

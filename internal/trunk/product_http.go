@@ -63,12 +63,7 @@ func (s *Service) listProducts(ctx context.Context, in *httpapi.List) ([]product
 	if err != nil {
 		return nil, err
 	}
-	httpapi.SetTotal(ctx, len(list))
-	out := []productView{}
-	for _, p := range list[min(in.Skip, len(list)):min(in.Skip+in.Take, len(list))] {
-		out = append(out, viewProduct(p))
-	}
-	return out, nil
+	return httpapi.Listed(ctx, *in, list, func(p *Product) (productView, error) { return viewProduct(*p), nil })
 }
 
 type productMembers struct {

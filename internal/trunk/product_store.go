@@ -23,7 +23,7 @@ func scanProduct(scan func(...any) error) (Product, error) {
 }
 
 func products(ctx context.Context, q db.Querier, account string) ([]Product, error) {
-	rows, err := q.Query(ctx, "SELECT "+productColumns+" FROM sip_product WHERE type = 'public' OR account = $1 ORDER BY id", account)
+	rows, err := q.Query(ctx, "SELECT "+productColumns+" FROM sip_product WHERE type = 'public' OR account = $1 ORDER BY created_on DESC, id DESC", account)
 	return db.List("SIP products", rows, err, scanProduct)
 }
 

@@ -171,7 +171,12 @@ func (s *Service) removeApp(ctx context.Context, in *appKey) (appWire, error) {
 	return s.shown(ctx, a, err)
 }
 
-func (s *Service) appLeases(ctx context.Context, in *appKey) ([]json.RawMessage, error) {
+type appList struct {
+	appKey
+	httpapi.List
+}
+
+func (s *Service) appLeases(ctx context.Context, in *appList) ([]json.RawMessage, error) {
 	account := httpapi.Who(ctx).Account
 	if _, err := s.App(ctx, account, in.UUID); err != nil {
 		return nil, err
@@ -180,7 +185,7 @@ func (s *Service) appLeases(ctx context.Context, in *appKey) ([]json.RawMessage,
 	if err != nil {
 		return nil, err
 	}
-	return s.viewLeases(ctx, leases)
+	return s.cfg.Numbers.LeaseViews(ctx, httpapi.Part(ctx, in.List, leases))
 }
 
 func (s *Service) viewLeases(ctx context.Context, leases []number.Lease) ([]json.RawMessage, error) {

@@ -3,6 +3,7 @@ package voice
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/opentact/opentact/internal/db"
@@ -243,7 +244,12 @@ func (s *Service) sendDTMF(ctx context.Context, in *dtmfRequest) (callWire, erro
 	})
 }
 
-func (s *Service) callRecords(ctx context.Context, in *callKey) ([]recordWire, error) {
+type callList struct {
+	callKey
+	httpapi.List
+}
+
+func (s *Service) callRecords(ctx context.Context, in *callList) ([]recordWire, error) {
 	if _, err := legOf(ctx, s.db.Read(), httpapi.Who(ctx).Account, in.UUID); err != nil {
 		return nil, err
 	}
@@ -251,8 +257,8 @@ func (s *Service) callRecords(ctx context.Context, in *callKey) ([]recordWire, e
 	if err != nil {
 		return nil, err
 	}
-	httpapi.SetTotal(ctx, len(records))
-	return s.wireRecords(records), nil
+	slices.Reverse(records)
+	return s.wireRecords(httpapi.Part(ctx, in.List, records)), nil
 }
 
 type callSearch struct {

@@ -57,6 +57,7 @@ func recordsWhere(ctx context.Context, q db.Querier, tail string, args ...any) (
 	return collect(rows, scanRecord)
 }
 
+// recordsOf lists the records of a call, oldest first.
 func recordsOf(ctx context.Context, q db.Querier, call string) ([]Record, error) {
 	return recordsWhere(ctx, q, "WHERE call = $1 ORDER BY created_on, uuid", call)
 }

@@ -52,7 +52,7 @@ func (w *work) prepare(ctx context.Context, sink *sink) error {
 	if err != nil {
 		return err
 	}
-	profile := profiles.Str("[0].uuid")
+	profile := profiles.Str("[is_default=true].uuid")
 	if _, err := c.Do(ctx, "POST", "/rest/lease/tn/"+w.number+"/subscription/sms", map[string]any{"messaging_profile": profile}); err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func Sender(ctx context.Context, c *Client) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = c.Do(ctx, "POST", "/rest/lease/tn/"+tn+"/subscription/sms", map[string]any{"messaging_profile": profiles.Str("[0].uuid")})
+	_, err = c.Do(ctx, "POST", "/rest/lease/tn/"+tn+"/subscription/sms", map[string]any{"messaging_profile": profiles.Str("[is_default=true].uuid")})
 	return tn, err
 }
 
