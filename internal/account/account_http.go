@@ -29,7 +29,7 @@ func (s *Service) accountRoutes(a *httpapi.API) {
 		Summary: "Users of the account, the deactivated ones too",
 	}, s.httpUsers)
 	httpapi.Handle(a, httpapi.Op{
-		ID: "AddUserToAccount", Method: "POST", Path: "/rest/account/user", Tag: "Account", Auth: httpapi.AccountAdmin, Status: 201, Keeps: true,
+		ID: "AddUserToAccount", Method: "POST", Path: "/rest/account/user", Tag: "Account", Auth: httpapi.AccountAdmin, Status: 201, Secret: true, Keeps: true,
 		Summary: "Add a user",
 	}, s.httpAddUser)
 	httpapi.Handle(a, httpapi.Op{

@@ -85,7 +85,7 @@ func newBench(t *testing.T, d *db.DB, change func(*Config, *Parts)) *bench {
 	}
 	s.Attach(parts)
 	b.s = s
-	b.api = httpapi.New(httpapi.Options{Auth: s, Now: b.clock, Limit: httpapi.Limit{PerSecond: 1e6, Burst: 1e6}})
+	b.api = httpapi.New(httpapi.Options{Auth: s, Now: b.clock, Answers: httpapi.NewAnswers(d, "node", b.clock), Limit: httpapi.Limit{PerSecond: 1e6, Burst: 1e6}})
 	s.Routes(b.api)
 	httpapi.Handle(b.api, httpapi.Op{ID: "probeSIP", Method: "GET", Path: "/rest/app", Tag: "App", Auth: httpapi.SIPUser},
 		func(ctx context.Context, _ *struct{}) (map[string]string, error) {

@@ -251,7 +251,7 @@ func (s *Service) authRoutes(a *httpapi.API) {
 		Summary: "Sign in: a fresh JWT",
 	}, s.httpSignIn)
 	httpapi.Handle(a, httpapi.Op{
-		ID: "AuthForm", Method: "POST", Path: "/rest/auth", Tag: "Auth", Auth: httpapi.UserOrSIPUser, SignIn: true, NoIdempotency: true,
+		ID: "AuthForm", Method: "POST", Path: "/rest/auth", Tag: "Auth", Auth: httpapi.UserOrSIPUser, SignIn: true, Secret: true,
 		Summary: "Sign in with credentials in a form",
 	}, s.httpSignIn)
 	httpapi.Handle(a, httpapi.Op{
@@ -259,7 +259,7 @@ func (s *Service) authRoutes(a *httpapi.API) {
 		Summary: "Sign out: the JWT of this request ends",
 	}, s.httpSignOut)
 	httpapi.Handle(a, httpapi.Op{
-		ID: "CreateToken", Method: "POST", Path: "/rest/token", Tag: "Auth", Auth: httpapi.User, Status: 201, NoIdempotency: true,
+		ID: "CreateToken", Method: "POST", Path: "/rest/token", Tag: "Auth", Auth: httpapi.User, Status: 201, Secret: true,
 		Summary: "Make an API token; it is shown only now",
 	}, s.httpNewToken)
 	httpapi.Handle(a, httpapi.Op{

@@ -35,7 +35,7 @@ func (s *Service) AskReset(ctx context.Context, email, callback string) error {
 			return fault.Missing("User")
 		}
 		now := s.now()
-		n, newest, err := resetsSince(ctx, tx, u.ID, now.Add(-resetWindow))
+		n, oldest, newest, err := resetsSince(ctx, tx, u.ID, now.Add(-resetWindow))
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (s *Service) AskReset(ctx context.Context, email, callback string) error {
 			return &fault.Error{Code: fault.RateLimited, Retry: wait}
 		}
 		if n >= resetPer {
-			return &fault.Error{Code: fault.RateLimited, Retry: resetEvery}
+			return &fault.Error{Code: fault.RateLimited, Retry: oldest.Add(resetWindow).Sub(now)}
 		}
 		if err := insertReset(ctx, tx, hashToken(secret), u.ID, now, now.Add(resetLife)); err != nil {
 			return err
@@ -68,7 +68,8 @@ func resetLink(callback, secret string) string {
 }
 
 // Reset sets a new password with a mailed token, which ends; it also ends all JWTs of the user. fault.NotFound when the token is not good.
-func (s *Service) Reset(ctx context.Context, secret, password string) error {
+// done ends the transaction, unless it is nil.
+func (s *Service) Reset(ctx context.Context, secret, password string, done func(context.Context, *db.Tx) error) error {
 	var f fault.Fields
 	s.checkPassword(&f, password)
 	if err := f.Err(); err != nil {
@@ -101,6 +102,9 @@ func (s *Service) Reset(ctx context.Context, secret, password string) error {
 		}
 		u.ModifiedOn = s.now()
 		s.changed(tx)
-		return saveUser(ctx, tx, &u)
+		if err := saveUser(ctx, tx, &u); err != nil || done == nil {
+			return err
+		}
+		return done(ctx, tx)
 	})
 }

@@ -29,7 +29,7 @@ func (s *Service) Routes(a *httpapi.API) {
 
 func (s *Service) userRoutes(a *httpapi.API) {
 	httpapi.Handle(a, httpapi.Op{
-		ID: "CreateUser", Method: "POST", Path: "/rest/user", Tag: "User", Auth: httpapi.Optional, Status: 201, Keeps: true,
+		ID: "CreateUser", Method: "POST", Path: "/rest/user", Tag: "User", Auth: httpapi.Optional, Status: 201, Secret: true, Keeps: true,
 		Summary: "Sign up: a user with an account of its own",
 	}, s.httpSignUp)
 	httpapi.Handle(a, httpapi.Op{
@@ -62,7 +62,7 @@ func (s *Service) userRoutes(a *httpapi.API) {
 		Summary: "Mail a token that sets a new password",
 	}, s.httpAskReset)
 	httpapi.Handle(a, httpapi.Op{
-		ID: "ChangeUserPasswordViaResetToken", Method: "POST", Path: "/rest/user/password_reset", Tag: "User", Auth: httpapi.NoAuth, NoIdempotency: true,
+		ID: "ChangeUserPasswordViaResetToken", Method: "POST", Path: "/rest/user/password_reset", Tag: "User", Auth: httpapi.NoAuth, Secret: true, Keeps: true,
 		Summary: "Set a new password with a mailed token",
 	}, s.httpReset)
 }
@@ -235,7 +235,12 @@ type resetDo struct {
 }
 
 func (s *Service) httpReset(ctx context.Context, in *resetDo) (httpapi.Empty, error) {
-	return httpapi.Empty{}, s.Reset(ctx, in.Token, in.Password)
+	done := func(ctx context.Context, tx *db.Tx) error {
+		answer, err := httpapi.Prepare(ctx, httpapi.Empty{})
+		answer.In(tx)
+		return err
+	}
+	return httpapi.Empty{}, s.Reset(ctx, in.Token, in.Password, done)
 }
 
 func (s *Service) cartRoutes(a *httpapi.API) {

@@ -111,11 +111,12 @@ func insertReset(ctx context.Context, tx *db.Tx, hash, user string, now, until t
 	return err
 }
 
-// resetsSince counts the requests of a user after a moment, and gives the newest.
-func resetsSince(ctx context.Context, q db.Querier, user string, since time.Time) (n int, newest time.Time, err error) {
-	var last db.Time
-	err = q.QueryRow(ctx, `SELECT COUNT(*), MAX(created_on) FROM password_reset WHERE user_id = $1 AND created_on > $2`, user, db.At(since)).Scan(&n, &last)
-	return n, last.Time, err
+// resetsSince counts the requests of a user after a moment, and gives the oldest and the newest.
+func resetsSince(ctx context.Context, q db.Querier, user string, since time.Time) (n int, oldest, newest time.Time, err error) {
+	var first, last db.Time
+	err = q.QueryRow(ctx, `SELECT COUNT(*), MIN(created_on), MAX(created_on) FROM password_reset WHERE user_id = $1 AND created_on > $2`, user, db.At(since)).
+		Scan(&n, &first, &last)
+	return n, first.Time, last.Time, err
 }
 
 // useReset marks a token used; fault.NotFound when it is no longer good.

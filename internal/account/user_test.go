@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -358,7 +359,10 @@ func TestPasswordResetByMail(t *testing.T) {
 			b.do(nobody, "GET", ask, nil).want(200)
 		}
 		b.pass(resetEvery)
-		b.do(nobody, "GET", ask, nil).want(429)
+		left := resetWindow - resetPer*resetEvery
+		if a := b.do(nobody, "GET", ask, nil).want(429); a.Header.Get("Retry-After") != strconv.Itoa(int(left/time.Second)) {
+			t.Errorf("Retry-After %s, the oldest of five leaves the hour in %v", a.Header.Get("Retry-After"), left)
+		}
 		second := b.mail.last(t, MailPasswordReset).Secrets["token"]
 
 		set := func(token, password string) answer {
@@ -366,7 +370,13 @@ func TestPasswordResetByMail(t *testing.T) {
 		}
 		set("nonsense", "another").want(404)
 		set(second, "ab").want(400)
-		set(second, "another").want(200)
+		keyed := func() answer {
+			return b.do(header("Idempotency-Key", "reset-1"), "POST", "/rest/user/password_reset", map[string]any{"token": second, "password": "another"})
+		}
+		keyed().want(200)
+		if a := keyed().want(200); a.Header.Get("Idempotency-Replayed") != "true" {
+			t.Error("the retry is not replayed")
+		}
 		set(second, "third").want(404) // once only
 		set(first, "third").want(404)  // ended with it
 		b.do(c.token(), "GET", "/rest/user", nil).want(401)

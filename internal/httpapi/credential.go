@@ -114,18 +114,3 @@ func fromAuthorization(h string) Credentials {
 	}
 	return Credentials{Kind: None}
 }
-
-// stripCredentials is a query without credentials, in the order of its names, as idempotency compares it.
-func stripCredentials(raw string) string {
-	if raw == "" {
-		return ""
-	}
-	v, err := url.ParseQuery(raw)
-	if err != nil {
-		return raw
-	}
-	for _, name := range []string{"jwt", "bearer", "google_token", "facebook_token", "ha1b"} {
-		v.Del(name)
-	}
-	return v.Encode()
-}

@@ -1,13 +1,18 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/failpoint"
@@ -18,7 +23,7 @@ import (
 type keyMode string
 
 const (
-	// keyNone: the header means nothing. The answer holds a secret that shall not be kept.
+	// keyNone: the header means nothing.
 	keyNone keyMode = "none"
 	// keyRead: there is no effect; the answer is kept after it was found.
 	keyRead keyMode = "read"
@@ -33,10 +38,11 @@ const (
 )
 
 func keyModeOf(o *operation) keyMode {
+	live := o.op.Live && (o.op.Method == http.MethodPost || o.op.Method == http.MethodDelete)
 	switch {
-	case o.op.Method != http.MethodPost || o.op.NoIdempotency || o.absent || o.page != nil:
+	case o.op.Method != http.MethodPost && !live || o.absent || o.page != nil:
 		return keyNone
-	case o.op.Live:
+	case live:
 		return keyLive
 	case o.scope.read:
 		return keyRead
@@ -48,12 +54,13 @@ func keyModeOf(o *operation) keyMode {
 	return keyWhole
 }
 
-// KeyMode tells of each POST, by its id, how it keeps an Idempotency-Key: none, read, transaction, own, live or raw.
+// KeyMode tells of each POST, and of each other operation that takes a key, by its id, how it keeps an Idempotency-Key: none, read, transaction, own,
+// live or raw.
 func (a *API) KeyMode() map[string]string {
 	out := map[string]string{}
 	for _, o := range a.ops {
-		if o.op.Method == http.MethodPost && !o.absent {
-			out[o.op.ID] = string(keyModeOf(o))
+		if !o.absent && (o.op.Method == http.MethodPost || o.mode != keyNone) {
+			out[o.op.ID] = string(o.mode)
 		}
 	}
 	return out
@@ -62,8 +69,11 @@ func (a *API) KeyMode() map[string]string {
 // scope is what a key is unique in (rest-conventions §9).
 type keyScope struct {
 	account string // empty for operations without a credential
+	user    string // of operations with Op.Secret only: nobody else shall see the answer
+	method  string
 	path    string // with /rest, parameters filled in
 	key     string
+	secret  bool
 }
 
 // Stored is the first answer to a key.
@@ -83,6 +93,7 @@ type keyed struct {
 	answers *Answers
 	scope   keyScope
 	hash    string // of the body
+	seal    *seal  // nil unless Op.Secret
 	mode    keyMode
 	kept    *Stored // the answer that Prepare or Commit made
 }
@@ -95,10 +106,10 @@ func (a *API) once(ctx context.Context, st *state, req *request) error {
 	if value == "" || mode == keyNone || a.opt.Answers == nil {
 		return st.op.serve(ctx, st, req)
 	}
-	if len(value) > maxIdempotency || !printable(value) {
-		return fault.Invalid(headerIdempotency, "must have 1 to 255 printable characters", nil)
+	k, err := a.keyOf(st, req, value)
+	if err != nil {
+		return err
 	}
-	k := &keyed{answers: a.opt.Answers, scope: keyScope{st.identity.Account, st.path, value}, hash: bodyHash(req), mode: mode}
 	f, first := a.flights.enter(k)
 	if first {
 		return a.first(ctx, st, req, k, f)
@@ -124,6 +135,29 @@ func (a *API) once(ctx context.Context, st *state, req *request) error {
 	}
 	return a.first(ctx, st, req, k, f)
 }
+
+// keyOf makes the key of a request.
+func (a *API) keyOf(st *state, req *request, value string) (*keyed, error) {
+	if !utf8.ValidString(value) || utf8.RuneCountInString(value) > maxIdempotency || strings.ContainsFunc(value, unprintable) {
+		return nil, fault.Invalid(headerIdempotency, "must have 1 to 255 printable characters", nil)
+	}
+	k := &keyed{
+		answers: a.opt.Answers, hash: bodyHash(req), mode: st.op.mode,
+		scope: keyScope{account: st.identity.Account, method: st.op.op.Method, path: st.path, key: value, secret: st.op.op.Secret},
+	}
+	if !k.scope.secret {
+		return k, nil
+	}
+	k.scope.user = cmp.Or(st.identity.User, st.identity.SIPUser)
+	var err error
+	if k.seal, err = newSeal(k.scope); err != nil {
+		return nil, err
+	}
+	k.hash = k.seal.hash(k.hash)
+	return k, nil
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // first is the one of equal requests that looks for the answer, or makes it.
 func (a *API) first(ctx context.Context, st *state, req *request, k *keyed, f *flight) (err error) {
@@ -406,22 +440,22 @@ func (w *response) letGo() {
 	}
 }
 
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// bodyHash compares bodies, those of forms by their parts; members given in the query count too.
+// bodyHash compares raw bodies, those of forms by their parts (rest-conventions §9). Members that the operation finds in the query stand for a part of the
+// body and count too; other parameters do not.
 func bodyHash(req *request) string {
 	h := sha256.New()
 	h.Write(req.sum)
-	if q := stripCredentials(req.http.URL.RawQuery); q != "" {
-		h.Write([]byte{0})
-		h.Write([]byte(q))
+	for _, f := range req.op.plan.fields {
+		names := []string{f.query}
+		if f.scalar || f.list && req.bodyless() {
+			names = append(names, f.json)
+		}
+		for _, name := range names {
+			if v, ok := req.queryValue(name); ok && name != "" {
+				fmt.Fprintf(h, "\x00%s=%s", name, v)
+				break
+			}
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -3,7 +3,9 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -39,9 +41,30 @@ func NewAnswers(d *db.DB, node string, now func() time.Time) *Answers {
 	return &Answers{d, node, now}
 }
 
-// column is the key as the table holds it; the method is in it because the contract names it.
+// column is the key as the table holds it; of a secret operation it has a hash in the place of the key, which opens the answer.
 func (s keyScope) column() string {
-	return strings.Join([]string{s.account, http.MethodPost, s.path, s.key}, "\x1f")
+	key := s.key
+	if s.secret {
+		sum := sha256.Sum256([]byte(s.user + "\x1f" + s.key))
+		key = hex.EncodeToString(sum[:])
+	}
+	return strings.Join([]string{s.account, s.method, s.path, key}, "\x1f")
+}
+
+// text is the body of an answer as the table holds it.
+func (k *keyed) text(s *Stored) string {
+	if k.seal != nil {
+		return k.seal.close(s.Body)
+	}
+	return string(s.Body)
+}
+
+// body is what text was made of.
+func (k *keyed) body(text string) ([]byte, error) {
+	if k.seal != nil {
+		return k.seal.open(text)
+	}
+	return []byte(text), nil
 }
 
 // find gives the answer to a key, nil when it is new. Errors: fault.KeyMismatch for another body, fault.Conflict while a live operation runs elsewhere.
@@ -66,18 +89,21 @@ func (a *Answers) find(ctx context.Context, k *keyed) (*Stored, error) {
 	case !status.Valid:
 		return nil, errRunning()
 	}
-	return &Stored{Status: int(status.Int64), Header: header.V, Body: []byte(body)}, nil
+	s := &Stored{Status: int(status.Int64), Header: header.V}
+	s.Body, err = k.body(string(body))
+	return s, err
 }
 
 // row is an answer on its way to the disk.
 type keyRow struct {
-	scope, hash string
-	answer      *Stored
+	scope  string
+	key    *keyed
+	answer *Stored
 }
 
 // keep adds an answer to tx. The rows of all functions of a group are written together; a key that was used elsewhere fails its function alone.
 func (a *Answers) keep(tx *db.Tx, k *keyed, answer *Stored) {
-	tx.Collect(a, keyRow{k.scope.column(), k.hash, answer})
+	tx.Collect(a, keyRow{k.scope.column(), k, answer})
 }
 
 const keyColumns = 7
@@ -107,7 +133,7 @@ func (a *Answers) Flush(ctx context.Context, tx *db.Tx, items []any) error {
 		n := 1 << size
 		args := make([]any, 0, n*keyColumns+2)
 		for _, r := range rows[:n] {
-			args = append(args, r.scope, r.hash, r.answer.Status, db.JSONOf(r.answer.Header), string(r.answer.Body), a.node, now.UnixMicro())
+			args = append(args, r.scope, r.key.hash, r.answer.Status, db.JSONOf(r.answer.Header), r.key.text(r.answer), a.node, now.UnixMicro())
 		}
 		args = append(args, now.Add(-keyLife).UnixMicro(), now.Add(-keyStale).UnixMicro())
 		done, err := tx.Exec(ctx, keepTexts[size], args...)
@@ -147,7 +173,7 @@ func (a *Answers) claim(ctx context.Context, k *keyed) error {
 // fill gives this node's claim its answer, or another one.
 func (a *Answers) fill(ctx context.Context, tx *db.Tx, k *keyed, s *Stored) error {
 	n, err := tx.Exec(ctx, "UPDATE idempotency SET status = $1, header = $2, body = $3 WHERE scope = $4 AND node = $5",
-		s.Status, db.JSONOf(s.Header), string(s.Body), k.scope.column(), a.node)
+		s.Status, db.JSONOf(s.Header), k.text(s), k.scope.column(), a.node)
 	if err != nil {
 		return fmt.Errorf("keep answer: %w", err)
 	}

@@ -60,6 +60,7 @@ func TestSameKeyWithAnotherBodyIsRefused(t *testing.T) {
 	counting(b, nil)
 	b.do(t, "POST", "/rest/call?jwt=good", `{"to":"a"}`, "Idempotency-Key: k").want(t, 201)
 	b.do(t, "POST", "/rest/call?jwt=owner", `{"to":"a"}`, "Idempotency-Key: k").want(t, 201)
+	b.do(t, "POST", "/rest/call?trace=1", `{"to":"a"}`, good, "Idempotency-Key: k").want(t, 201)
 	for path, body := range map[string]string{"/rest/call": `{"to":"b"}`, "/rest/call?to=b": `{"to":"a"}`} {
 		r := b.do(t, "POST", path, body, good, "Idempotency-Key: k").want(t, 409)
 		if r.body["meta"] != "idempotency_mismatch" || r.body["message"] != "Idempotency key was used with another request" {
@@ -142,6 +143,10 @@ func TestKeysThatAreNone(t *testing.T) {
 	if r.field("Idempotency-Key") == "" {
 		t.Errorf("got %s", r.text)
 	}
+	for _, key := range []string{"a\xff", "a\tb", "a\u0085"} {
+		b.do(t, "POST", "/rest/call", `{}`, good, "Idempotency-Key: "+key).want(t, 400)
+	}
+	b.do(t, "POST", "/rest/call", `{}`, good, "Idempotency-Key: "+strings.Repeat("é", 255)).want(t, 201)
 }
 
 func TestLongAnswersAreSentButNotStored(t *testing.T) {

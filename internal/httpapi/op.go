@@ -13,18 +13,18 @@ import (
 type Op struct {
 	ID, Method, Path, Tag, Summary string
 
-	Auth          Auth
-	Status        int      // of a success; 200 when zero, see SetStatus
-	MaxBody       int64    // bytes; default 1 MiB, 10 MiB for multipart
-	Aliases       []string // further paths with the same parameters, not documented
-	Scope         string   // group of API token scopes; by tag when empty; "<group>:read" makes a POST a reading one
-	SignIn        bool     // needs no scope; a disabled account is 401 here, not 403
-	Hidden        bool     // not in the OpenAPI document
-	Multipart     bool     // takes files
-	NoIdempotency bool     // an Idempotency-Key means nothing: the answer holds a secret
-	Keeps         bool     // the handler stores its answer itself, in the transaction of its effect: see Prepare
-	Live          bool     // the effect is outside the database: see Commit. A POST with neither runs in one transaction with the row of its key
-	Description   string
+	Auth        Auth
+	Status      int      // of a success; 200 when zero, see SetStatus
+	MaxBody     int64    // bytes; default 1 MiB, 10 MiB for multipart
+	Aliases     []string // further paths with the same parameters, not documented
+	Scope       string   // group of API token scopes; by tag when empty; "<group>:read" makes a POST a reading one
+	SignIn      bool     // needs no scope; a disabled account is 401 here, not 403
+	Hidden      bool     // not in the OpenAPI document
+	Multipart   bool     // takes files
+	Secret      bool     // request or answer holds a secret: what an Idempotency-Key keeps of them is sealed with it, for the same user only
+	Keeps       bool     // the handler stores its answer itself, in the transaction of its effect: see Prepare
+	Live        bool     // the effect is outside the database: see Commit; a DELETE too takes a key then. A POST with neither runs in one transaction with the row of its key
+	Description string
 	// Ahead looks at the input, a *In, before the transaction that a POST with a key runs in, for what must not wait there, such as a look-up of a name. Without
 	// a key it is not called: the handler looks itself unless db.Joined.
 	Ahead    func(ctx context.Context, in any) error

@@ -267,7 +267,7 @@ func (o *operation) parameters() []*huma.Param {
 			list = append(list, &huma.Param{Name: name, In: "path", Required: true, Schema: &huma.Schema{Type: huma.TypeString}})
 		}
 	}
-	if o.op.Method == http.MethodPost && !o.op.NoIdempotency {
+	if keyModeOf(o) != keyNone {
 		list = append(list, &huma.Param{
 			Name: headerIdempotency, In: "header", Description: "makes a retry safe for 24 h",
 			Schema: &huma.Schema{Type: huma.TypeString, MaxLength: bound(maxIdempotency)},

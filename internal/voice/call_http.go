@@ -21,7 +21,9 @@ func (s *Service) callRoutes(a *httpapi.API) {
 	made.Status, made.Live = 201, true
 	httpapi.Handle(a, made, s.createCall)
 	httpapi.Handle(a, op("GetCall", "GET", "/{uuid}", "Read a call leg"), s.getCall)
-	httpapi.Handle(a, op("HangupCall", "DELETE", "/{uuid}", "End a live call"), s.hangupCall)
+	hangup := op("HangupCall", "DELETE", "/{uuid}", "End a live call")
+	hangup.Live = true
+	httpapi.Handle(a, hangup, s.hangupCall)
 	search := op("SearchCalls", "POST", "/search", "Search the call log")
 	search.Scope = "voice:read"
 	httpapi.Handle(a, search, s.searchCalls)
@@ -204,11 +206,9 @@ type hangupRequest struct {
 
 func (s *Service) hangupCall(ctx context.Context, in *hangupRequest) (callWire, error) {
 	account := httpapi.Who(ctx).Account
-	if err := s.HangupCall(ctx, account, in.UUID, in.Q850); err != nil {
-		return callWire{}, err
-	}
-	_, w, err := s.shownCall(ctx, account, in.UUID)
-	return w, err
+	return command(ctx, func() (callWire, error) { return s.getCall(ctx, &in.callKey) }, func() error {
+		return s.HangupCall(ctx, account, in.UUID, in.Q850)
+	})
 }
 
 type pushRequest struct {

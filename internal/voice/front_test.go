@@ -423,7 +423,14 @@ func TestLiveCallsAreListedSearchedAndEnded(t *testing.T) {
 		t.Errorf("sent %q", c.sent)
 	}
 	h.do("POST", "/rest/call/"+id+"/dtmf", `{"digits":"x"}`).is(400)
-	h.do("DELETE", "/rest/call/"+id+"?q850_cause=17", "").is(200)
+	hangup := func(cause string) answer {
+		return h.send(h.token, "DELETE", "/rest/call/"+id+"?q850_cause="+cause, "application/json", nil, "Idempotency-Key", "end")
+	}
+	first := hangup("17").is(200)
+	if again := hangup("17").is(200); string(again.raw) != string(first.raw) || again.header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("the retry got %s, not %s", again.raw, first.raw)
+	}
+	hangup("18").is(409)
 	last := h.states(id, "hangup", "destroyed")
 	has(t, last.Payload, map[string]string{"q850_cause": "17", "reason": `"api"`, "hangup_by": `"api"`})
 	for body, n := range map[string]int{

@@ -160,7 +160,7 @@ func build(t *testing.T, d *db.DB, change func(*Config)) *house {
 		}
 		return nil
 	}))
-	api := httpapi.New(httpapi.Options{Auth: tokens{}, Logger: slog.New(slog.DiscardHandler)})
+	api := httpapi.New(httpapi.Options{Auth: tokens{}, Logger: slog.New(slog.DiscardHandler), Answers: httpapi.NewAnswers(d, "node", nil)})
 	h.s.Routes(api)
 	h.srv = httptest.NewServer(api.Handler())
 	t.Cleanup(func() {

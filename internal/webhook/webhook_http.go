@@ -17,14 +17,14 @@ func (s *Service) Routes(a *httpapi.API) {
 	}
 	httpapi.Handle(a, op("ListWebhooks", "GET", "", "List the webhook endpoints"), s.httpList)
 	made := op("CreateWebhook", "POST", "", "Make a webhook endpoint; its secret is shown only here")
-	made.Status, made.NoIdempotency = 201, true
+	made.Status, made.Secret = 201, true
 	made.Ahead = func(ctx context.Context, in any) error { return s.CheckURL(ctx, in.(*endpointNew).URL) }
 	httpapi.Handle(a, made, s.httpCreate)
 	httpapi.Handle(a, op("GetWebhook", "GET", "/{uuid}", "Read a webhook endpoint"), s.httpGet)
 	httpapi.Handle(a, op("UpdateWebhook", "PATCH", "/{uuid}", "Change a webhook endpoint, or enable a disabled one again"), s.httpUpdate)
 	httpapi.Handle(a, op("RemoveWebhook", "DELETE", "/{uuid}", "Remove a webhook endpoint and cancel what was not sent"), s.httpRemove)
 	rotate := op("RotateWebhookSecret", "POST", "/{uuid}/secret", "Give a webhook endpoint another secret; the old one signs too for 24 hours")
-	rotate.NoIdempotency = true
+	rotate.Secret = true
 	httpapi.Handle(a, rotate, s.httpRotate)
 	test := op("TestWebhook", "POST", "/{uuid}/test", "Send a sample event once, now")
 	test.Live = true
@@ -111,10 +111,14 @@ func (s *Service) httpCreate(ctx context.Context, in *endpointNew) (endpointView
 	if len(in.Types) == 0 {
 		in.Types = []string{"*"}
 	}
-	e, err := s.CreateEndpoint(ctx, NewEndpoint{
+	return s.viewSecret(s.CreateEndpoint(ctx, NewEndpoint{
 		Account: httpapi.Who(ctx).Account, URL: in.URL, Description: in.Description, Types: in.Types, Filter: in.Filter, Secret: in.Secret,
 		Inactive: in.Active != nil && !*in.Active,
-	})
+	}))
+}
+
+// viewSecret renders an endpoint with its secret.
+func (s *Service) viewSecret(e *Endpoint, err error) (endpointView, error) {
 	v, err := s.viewOf(e, err)
 	if err == nil {
 		v.Secret = e.Secret
@@ -164,12 +168,7 @@ type rotation struct {
 func (r *rotation) Validate(f *fault.Fields) { checkOptional(f, r.Secret) }
 
 func (s *Service) httpRotate(ctx context.Context, in *rotation) (endpointView, error) {
-	e, err := s.Rotate(ctx, httpapi.Who(ctx).Account, in.UUID, in.Secret)
-	v, err := s.viewOf(e, err)
-	if err == nil {
-		v.Secret = e.Secret
-	}
-	return v, err
+	return s.viewSecret(s.Rotate(ctx, httpapi.Who(ctx).Account, in.UUID, in.Secret))
 }
 
 type trialInput struct {

@@ -50,9 +50,9 @@ CREATE INDEX job_ord ON job (queue, ord, id);
 CREATE UNIQUE INDEX job_running ON job (queue, ord) WHERE lease_until IS NOT NULL AND ord IS NOT NULL;
 CREATE INDEX job_lease ON job (queue, lease_until) WHERE lease_until IS NOT NULL;
 
--- Answers of POSTs with an Idempotency-Key.
+-- Answers of POSTs and live commands with an Idempotency-Key.
 CREATE TABLE idempotency (
-  scope TEXT PRIMARY KEY, -- account, method, path and key
+  scope TEXT PRIMARY KEY, -- account, method, path and key; of secret operations a hash of the key
   body_hash TEXT NOT NULL,
   status BIGINT, -- NULL while a live operation has not come to its effect
   header TEXT,
