@@ -7,10 +7,12 @@ import (
 	"encoding/binary"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/httpapi"
+	"github.com/opentact/opentact/internal/ident"
 )
 
 // maxCredential is the most bytes of a credential that are looked at.
@@ -52,6 +54,9 @@ func (s *Service) Authenticate(ctx context.Context, c httpapi.Credentials, actFo
 	if p.user.Role != RoleAdmin {
 		return httpapi.Identity{}, fault.New(fault.AccessDenied)
 	}
+	if _, err := ident.Parse(actFor); err != nil {
+		return httpapi.Identity{}, fault.Missing("Account")
+	}
 	other, err := s.Cached(ctx, actFor)
 	if err != nil {
 		return httpapi.Identity{}, err
@@ -62,7 +67,7 @@ func (s *Service) Authenticate(ctx context.Context, c httpapi.Credentials, actFo
 
 // recognise asks what is known of the credential from a moment ago, else checks it.
 func (s *Service) recognise(ctx context.Context, c httpapi.Credentials) (principal, error) {
-	if len(c.Value)+len(c.User)+len(c.Password) > maxCredential {
+	if len(c.Value)+len(c.User)+len(c.Password) > maxCredential || !utf8.ValidString(c.Value+c.User+c.Password) || strings.Contains(c.User, "\x00") {
 		return principal{}, fault.New(fault.Unauthorized)
 	}
 	key := s.print(c)

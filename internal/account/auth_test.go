@@ -61,7 +61,8 @@ func TestBadCredentialsAreForbidden(t *testing.T) {
 			"none": nobody, "wrong password": basic(c.email, "wrong"), "unknown e-mail": basic("eve@example.org", c.password),
 			"unknown token": bearer(ident.Secret(48)), "google not configured": header("X-Auth-Google-Token", "x"),
 			"facebook not configured": query("facebook_token", "x"), "ha1b not configured": header("X-Auth-HA1B-Token", strings.Repeat("a", 32)),
-			"too long": bearer(strings.Repeat("x", 5000)),
+			"too long": bearer(strings.Repeat("x", 5000)), "NUL in the e-mail": basic("ada\x00@example.org", "x"), "no UTF-8": basic("ada\xff@example.org", "x"),
+			"no UTF-8 in a token": bearer("abc\xff"),
 		}
 		for name, cred := range bad {
 			b.pass(time.Minute) // out of the throttle of bad tries
@@ -291,6 +292,7 @@ func TestActingForAnotherAccount(t *testing.T) {
 		b.do(as(admin, c.account), "PATCH", "/rest/account", map[string]any{"city": "Riga"}).want(200)
 		b.do(as(admin, ident.New()), "GET", "/rest/account", nil).want(404)
 		b.do(as(admin, "nonsense"), "GET", "/rest/account", nil).want(404)
+		b.do(as(admin, "nonsense\xff"), "GET", "/rest/account", nil).want(404)
 		b.do(as(o.token(), c.account), "GET", "/rest/account", nil).want(403)
 		b.do(as(o.token(), o.account), "GET", "/rest/account", nil).want(200)
 	})

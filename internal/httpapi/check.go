@@ -26,6 +26,7 @@ const (
 const (
 	textRequired = "required"
 	textNull     = "must not be null"
+	textNUL      = "must not contain NUL"
 	textInteger  = "invalid integer number"
 	textMask     = "must have digits, * or %"
 )
@@ -123,7 +124,7 @@ func (r *rules) items(n int) string {
 // text checks a string and gives its canonical form.
 func (r *rules) text(s string) (string, string) {
 	if strings.IndexByte(s, 0) >= 0 {
-		return s, "must not contain NUL"
+		return s, textNUL
 	}
 	if r.minLen >= 0 || r.maxLen >= 0 {
 		n := utf8.RuneCountInString(s)

@@ -141,6 +141,12 @@ func (d *decoder) member(f *field, v value, dst reflect.Value) {
 		d.bad(textRequired, v)
 		return
 	}
+	if v.plain {
+		if msg := v.foul(); msg != "" {
+			d.bad(msg, value{})
+			return
+		}
+	}
 	f.set(d, v, dst)
 }
 

@@ -548,3 +548,33 @@ func TestPlainListIsCutToItsWindow(t *testing.T) {
 		}
 	}
 }
+
+func TestTextThatNoDatabaseTakesIsRefused(t *testing.T) {
+	b := newBench(t, nil)
+	echo[struct {
+		Key     string          `path:"key"`
+		Message string          `json:"message"`
+		To      recipients      `json:"to"`
+		List    []string        `json:"list"`
+		Payload json.RawMessage `json:"payload"`
+	}](b, Op{ID: "Put", Path: "/rest/sms/{key}"})
+	for _, c := range []struct{ path, body, field string }{
+		{"a%00", `{}`, "key"},
+		{"a%ff", `{}`, "key"},
+		{"a?message=%00", `{}`, "message"},
+		{"a?message=%ff", `{}`, "message"},
+		{"a?to=%ff", `{}`, "to"},
+		{"a", `{"message":"a\u0000"}`, "message"},
+		{"a", `{"to":["1\u0000"]}`, "to"},
+		{"a", `{"list":["\u0000"]}`, "list.0"},
+	} {
+		if r := b.do(t, "POST", "/rest/sms/"+c.path, c.body).want(t, 400); r.field(c.field) == "" {
+			t.Errorf("%s %s: %s", c.path, c.body, r.text)
+		}
+	}
+	label, body := multi("message", "", "\xff")
+	if r := b.do(t, "POST", "/rest/sms/a", body, label).want(t, 400); r.field("message") == "" {
+		t.Errorf("form: %s", r.text)
+	}
+	b.do(t, "POST", "/rest/sms/%C3%A9", `{"to":"12125550123","message":"\\u0000"}`).want(t, 200)
+}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -48,7 +49,8 @@ func (s keyScope) column() string {
 		sum := sha256.Sum256([]byte(s.user + "\x1f" + s.key))
 		key = hex.EncodeToString(sum[:])
 	}
-	return strings.Join([]string{s.account, s.method, s.path, key}, "\x1f")
+	path := (&url.URL{Path: s.path}).EscapedPath() // parameters are not checked yet
+	return strings.Join([]string{s.account, s.method, path, key}, "\x1f")
 }
 
 // text is the body of an answer as the table holds it.

@@ -84,6 +84,31 @@ func (v value) json() []byte {
 	return b
 }
 
+// foul tells what makes a value one that no database takes as text: a body was checked for its encoding, text from elsewhere was not.
+func (v value) foul() string {
+	switch {
+	case v.plain && !utf8.ValidString(v.text):
+		return "must be valid UTF-8"
+	case v.plain && strings.IndexByte(v.text, 0) >= 0, !v.plain && escapedNUL(v.raw):
+		return textNUL
+	}
+	return ""
+}
+
+// escapedNUL tells whether a string of the document has a NUL, which JSON writes as an escape only.
+func escapedNUL(raw []byte) bool {
+	for {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 {
+			return false
+		}
+		if bytes.HasPrefix(raw[i+1:], []byte("u0000")) {
+			return true
+		}
+		raw = raw[min(i+2, len(raw)):]
+	}
+}
+
 // maxShown is the length in bytes up to which a bad value is sent back.
 const maxShown = 256
 

@@ -299,6 +299,10 @@ func unmarshal(raw []byte, dst reflect.Value) error {
 
 // setOwn hands the JSON text to a type with Decode.
 func setOwn(d *decoder, v value, dst reflect.Value) {
+	if msg := v.foul(); msg != "" {
+		d.bad(msg, v)
+		return
+	}
 	u := dst.Addr().Interface().(unmarshaler)
 	if err := u.Decode(bytes.Clone(v.json())); err != nil {
 		d.own(err, v)
@@ -307,6 +311,10 @@ func setOwn(d *decoder, v value, dst reflect.Value) {
 
 // setUnmarshal hands the JSON text to a type with UnmarshalJSON.
 func setUnmarshal(d *decoder, v value, dst reflect.Value) {
+	if msg := v.foul(); msg != "" {
+		d.bad(msg, v)
+		return
+	}
 	if err := json.Unmarshal(v.json(), dst.Addr().Interface()); err != nil {
 		if fault.Of(err) == nil {
 			err = errors.New("has a wrong form")

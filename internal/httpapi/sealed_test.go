@@ -77,6 +77,21 @@ func TestSealOpensOnlyItsOwnRow(t *testing.T) {
 	}
 }
 
+func TestKeyOfAPathThatIsNoTextIsKept(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		b := onNode(t, d, "a")
+		Handle(b.API, Op{ID: "Get", Method: "POST", Path: "/rest/lease/{key}"}, func(context.Context, *struct {
+			Key string `path:"key"`
+		},
+		) (string, error) {
+			return "", nil
+		})
+		for _, key := range []string{"%ff", "%00"} {
+			b.do(t, "POST", "/rest/lease/"+key, "", "Idempotency-Key: k").want(t, 400)
+		}
+	})
+}
+
 func TestLiveDeleteTakesAKey(t *testing.T) {
 	b := newBench(t, withKeys(t))
 	n := map[string]int{}
