@@ -17,7 +17,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
-	_ "modernc.org/sqlite" // driver "sqlite"
 )
 
 // Engine is the kind of database.
@@ -146,12 +145,12 @@ func (d *DB) openSQLite(path string) error {
 	if err := newFile(path); err != nil {
 		return err
 	}
-	if d.write, err = sql.Open("sqlite", common+"&_txlock=immediate&_pragma=wal_autocheckpoint(4000)"); err != nil {
+	if d.write, err = openFile(common + "&_txlock=immediate&_pragma=wal_autocheckpoint(4000)"); err != nil {
 		return err
 	}
 	d.write.SetMaxOpenConns(1)
 	d.write.SetConnMaxLifetime(0)
-	if d.read, err = sql.Open("sqlite", common+"&_pragma=query_only(ON)"); err != nil {
+	if d.read, err = openFile(common + "&_pragma=query_only(ON)"); err != nil {
 		return err
 	}
 	d.read.SetMaxOpenConns(sqliteReaders)
@@ -166,7 +165,7 @@ func newFile(path string) (err error) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	d, err := sql.Open("sqlite", fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)", (&url.URL{Path: path}).EscapedPath(), busyTimeout.Milliseconds()))
+	d, err := openFile(fmt.Sprintf("file:%s?_pragma=busy_timeout(%d)", (&url.URL{Path: path}).EscapedPath(), busyTimeout.Milliseconds()))
 	if err != nil {
 		return err
 	}

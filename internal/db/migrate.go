@@ -48,17 +48,20 @@ func (d *DB) provider() (*goose.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	storage := func(up func(context.Context, *sql.Tx) error) goose.ProviderOption {
-		return goose.WithGoMigrations(goose.NewGoMigration(storageVersion, &goose.GoFunc{RunTx: up}, &goose.GoFunc{RunTx: nothing}))
+	type step = func(context.Context, *sql.Tx) error
+	own := func(storage, fold step) goose.ProviderOption {
+		return goose.WithGoMigrations(
+			goose.NewGoMigration(storageVersion, &goose.GoFunc{RunTx: storage}, &goose.GoFunc{RunTx: nothing}),
+			goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: fold}, &goose.GoFunc{RunTx: nothing}))
 	}
 	if d.engine == SQLite {
-		return goose.NewProvider(goose.DialectSQLite3, d.write, dir, storage(nothing))
+		return goose.NewProvider(goose.DialectSQLite3, d.write, dir, own(nothing, nothing))
 	}
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {
 		return nil, err
 	}
-	return goose.NewProvider(goose.DialectPostgres, d.write, dir, goose.WithSessionLocker(locker), storage(setStorage))
+	return goose.NewProvider(goose.DialectPostgres, d.write, dir, goose.WithSessionLocker(locker), own(setStorage, setFold))
 }
 
 // MigrateUp brings the schema to the newest version; several nodes may call it at once.
@@ -86,8 +89,11 @@ func (d *DB) MigrateStatus(ctx context.Context) ([]Migration, error) {
 	out := make([]Migration, 0, len(status))
 	for _, s := range status {
 		m := Migration{Version: s.Source.Version, Name: s.Source.Path, Applied: s.State == goose.StateApplied}
-		if m.Version == storageVersion {
+		switch m.Version {
+		case storageVersion:
 			m.Name = fmt.Sprintf("%05d_storage", storageVersion)
+		case foldVersion:
+			m.Name = fmt.Sprintf("%05d_fold", foldVersion)
 		}
 		out = append(out, m)
 	}

@@ -157,8 +157,8 @@ func TestWhere(t *testing.T) {
 	w.In("state", []string{"x", "y"})
 	w.NotIn("s", []string{"q"})
 	got, args := w.SQL()
-	want := " WHERE account = $1 AND (lower(name) LIKE $2 ESCAPE '!' OR state IN ($3,$4) OR (s IS NULL OR s NOT IN ($5)))"
-	if got != want || len(args) != 5 || args[1] != "ab%c!__" {
+	want := " WHERE account = $1 AND (fold_case(name) LIKE fold_case($2) ESCAPE '!' OR state IN ($3,$4) OR (s IS NULL OR s NOT IN ($5)))"
+	if got != want || len(args) != 5 || args[1] != "Ab%c!__" {
 		t.Fatalf("%s %v", got, args)
 	}
 }

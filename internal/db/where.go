@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Where gathers the conditions of a search and their arguments; the zero value matches everything.
@@ -27,13 +28,20 @@ func (w *Where) Add(cond string, args ...any) {
 }
 
 // Mask adds a filter by mask without regard to case: * any run, % one character, no mask: the whole value (rest-conventions §7).
+// A mask without letters compares the column itself, by its index when there is one.
 func (w *Where) Mask(column, mask string) {
+	arg := "?"
+	if strings.ContainsFunc(mask, hasCase) {
+		column, arg = foldCase+"("+column+")", foldCase+"(?)"
+	}
 	if !strings.ContainsAny(mask, "*%") {
-		w.Add("lower("+column+") = ?", strings.ToLower(mask))
+		w.Add(column+" = "+arg, mask)
 		return
 	}
-	w.Add("lower("+column+") LIKE ? ESCAPE '!'", LikeMask(mask))
+	w.Add(column+" LIKE "+arg+" ESCAPE '!'", LikeMask(mask))
 }
+
+func hasCase(r rune) bool { return r >= utf8.RuneSelf || 'a' <= r|0x20 && r|0x20 <= 'z' }
 
 // Digits adds a filter of a column that holds a number as an integer: digits, or a mask of them as in Mask. Digits alone use the column's index.
 func (w *Where) Digits(column, mask string) {
@@ -49,10 +57,10 @@ func (w *Where) Digits(column, mask string) {
 	w.Add(column+" = ?", n)
 }
 
-// LikeMask turns a mask into a LIKE pattern with ! as escape, in lower case.
+// LikeMask turns a mask into a LIKE pattern with ! as escape.
 func LikeMask(mask string) string {
 	var b strings.Builder
-	for _, r := range strings.ToLower(mask) {
+	for _, r := range mask {
 		switch r {
 		case '*':
 			b.WriteByte('%')
