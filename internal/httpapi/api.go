@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -68,7 +67,8 @@ type API struct {
 	patience time.Duration // for the answer of an equal request that runs
 	zips     sync.Pool
 	buffers  sync.Pool
-	draining atomic.Bool
+	doors    *doors
+	open     map[string]bool // mounts that Hold leaves open
 }
 
 // New makes the layer with its own pages: /version, /health, /errors, /openapi.json, /openapi.yaml and /swagger/.
@@ -85,7 +85,7 @@ func New(opt Options) *API {
 	opt.APIURL = strings.TrimSuffix(opt.APIURL, "/")
 	a := &API{
 		opt: opt, log: opt.Logger, now: opt.Now, mounts: http.NewServeMux(), common: constantHeaders(opt),
-		limits: newBuckets(maxBuckets), tries: newTries(), patience: waitForFirst, docs: documents{rendered: map[string][]byte{}},
+		limits: newBuckets(maxBuckets), tries: newTries(), patience: waitForFirst, doors: newDoors(), open: map[string]bool{}, docs: documents{rendered: map[string][]byte{}},
 	}
 	a.pages()
 	return a
@@ -97,9 +97,6 @@ func (a *API) Handler() http.Handler { return a }
 // Mount serves a raw handler under a net/http pattern, behind the operations: "/metrics", "/ws", "/{$}", "/console/".
 // It gets request ids, logs, recovery and gzip, but no authentication and no rate limit.
 func (a *API) Mount(pattern string, h http.Handler) { a.mounts.Handle(pattern, h) }
-
-// Drain makes every operation answer 503 from now on, or serves them again; the pages of the layer and mounts stay.
-func (a *API) Drain(on bool) { a.draining.Store(on) }
 
 // Absent registers an operation of the wider interface that this server does not have: 404 not_implemented.
 func (a *API) Absent(method, path string) {

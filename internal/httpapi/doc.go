@@ -8,7 +8,8 @@
 // router.go (path to operation), credential.go and auth.go (who is asking, may they), limit.go (rate limit), body.go
 // (read the body), idempotency.go with idempotency_store.go and sealed.go (the answer to a key: kept with its effect, sealed if it
 // holds a secret, or replayed), decode.go with plan.go, scalar.go and check.go (fill and check the input),
-// the handler, answer.go (envelope), failure.go (errors), response.go (gzip, HEAD). openapi.go and schema.go describe
+// the handler, answer.go (envelope), failure.go (errors), response.go (gzip, HEAD). drain.go says who
+// is let in while the server starts and stops. openapi.go and schema.go describe
 // the same operations as an OpenAPI 3.1 document from the same plans; swagger.go and pages.go serve it and the small pages.
 //
 // It stores nothing but the answers to keys, knows no domain rule, holds no session and follows no cookie.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"net/http"
 	"sort"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/opentact/opentact/internal/fault"
+	"github.com/opentact/opentact/internal/obs"
 )
 
 // envelope is an error as customers see it (rest-conventions §4).
@@ -58,7 +60,7 @@ func (a *API) Fail(w http.ResponseWriter, r *http.Request, err error) {
 		st = &state{id: requestID(r), r: r, w: a.newResponse(w, r), start: a.now(), remote: a.remoteIP(r)}
 		st.w.zipped = false
 	}
-	a.fail(r.Context(), st, err)
+	a.fail(obs.With(r.Context(), slog.String(logID, st.id)), st, err)
 }
 
 // fail decides what an error means outside and logs those that have no public meaning, once.
@@ -68,24 +70,24 @@ func (a *API) fail(ctx context.Context, st *state, err error) {
 	switch {
 	case e != nil && e.Code != fault.Internal:
 		if e.Cause != nil && fault.Lookup(e.Code).Status >= 500 {
-			a.log.WarnContext(ctx, "request failed", "request_id", st.id, "op", st.label, "err", err)
+			a.log.WarnContext(ctx, "request failed", "op", st.label, "err", err)
 		}
 	case errors.As(err, &tooLarge):
 		e = fault.New(fault.TooLarge)
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled):
-		a.log.DebugContext(ctx, "client left", "request_id", st.id, "op", st.label, "err", err)
+		a.log.DebugContext(ctx, "client left", "op", st.label, "err", err)
 		if !st.w.started {
 			st.w.status = statusGone
 		}
 		return
 	case errors.Is(err, context.DeadlineExceeded):
-		a.log.WarnContext(ctx, "request timed out", "request_id", st.id, "op", st.label, "err", err)
+		a.log.WarnContext(ctx, "request timed out", "op", st.label, "err", err)
 		e = fault.New(fault.Unavailable)
 	case a.opt.Down != nil && a.opt.Down(err):
-		a.log.WarnContext(ctx, "storage is away", "request_id", st.id, "op", st.label, "err", err)
+		a.log.WarnContext(ctx, "storage is away", "op", st.label, "err", err)
 		e = &fault.Error{Code: fault.Unavailable, Retry: awayRetry}
 	default:
-		a.log.ErrorContext(ctx, "request broke", "request_id", st.id, "op", st.label, "err", err)
+		a.log.ErrorContext(ctx, "request broke", "op", st.label, "err", err)
 		e = fault.New(fault.Internal)
 	}
 	a.render(st, e)

@@ -256,7 +256,7 @@ func (a *API) outside(ctx context.Context, st *state, req *request, k *keyed) (a
 	defer func() {
 		if claimed {
 			if err := k.answers.release(ctx, k); err != nil {
-				a.log.ErrorContext(ctx, "idempotency key not released", "request_id", st.id, "op", st.label, "err", err)
+				a.log.ErrorContext(ctx, "idempotency key not released", "op", st.label, "err", err)
 			}
 		}
 	}()
@@ -273,7 +273,7 @@ func (a *API) outside(ctx context.Context, st *state, req *request, k *keyed) (a
 	}
 	answer = st.w.stored()
 	if err := k.answers.replace(ctx, k, answer); err != nil {
-		a.log.ErrorContext(ctx, "answer of a live operation not stored", "request_id", st.id, "op", st.label, "err", err)
+		a.log.ErrorContext(ctx, "answer of a live operation not stored", "op", st.label, "err", err)
 		return nil, nil // the effect is there, so the client shall know of it
 	}
 	claimed = false

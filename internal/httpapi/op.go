@@ -24,6 +24,7 @@ type Op struct {
 	Secret      bool     // request or answer holds a secret: what an Idempotency-Key keeps of them is sealed with it, for the same user only
 	Keeps       bool     // the handler stores its answer itself, in the transaction of its effect: see Prepare
 	Live        bool     // the effect is outside the database: see Commit; a DELETE too takes a key then. A POST with neither runs in one transaction with the row of its key
+	InDrain     bool     // served while the server drains: it is about a call in progress
 	Description string
 	// Ahead looks at the input, a *In, before the transaction that a POST with a key runs in, for what must not wait there, such as a look-up of a name. Without
 	// a key it is not called: the handler looks itself unless db.Joined.
@@ -109,9 +110,10 @@ func (a *API) run(ctx context.Context, st *state) error {
 	if o.absent {
 		return fault.New(fault.NotImplemented)
 	}
-	if a.draining.Load() {
-		return fault.New(fault.Unavailable)
+	if err := a.doors.enter(o.op.InDrain); err != nil {
+		return err
 	}
+	defer a.doors.leave(o.op.InDrain)
 	req := &request{http: st.r, op: o, params: st.params}
 	if err := a.admit(ctx, st, req); err != nil {
 		return err

@@ -40,7 +40,7 @@ func (a *API) ready(w http.ResponseWriter, _ *http.Request) {
 	if a.opt.Ready != nil {
 		waiting = append(waiting, a.opt.Ready()...)
 	}
-	if a.draining.Load() {
+	if a.doors.draining.Load() {
 		waiting = append(waiting, "draining")
 	}
 	if len(waiting) == 0 {

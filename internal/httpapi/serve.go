@@ -13,7 +13,11 @@ import (
 
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/ident"
+	"github.com/opentact/opentact/internal/obs"
 )
+
+// logID is the attribute that log lines of a request carry.
+const logID = "request_id"
 
 // statusGone is what the log shows when the client left before its answer.
 const statusGone = 499
@@ -22,7 +26,7 @@ const statusGone = 499
 func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	st := &state{id: requestID(r), start: a.now(), remote: a.remoteIP(r), label: "none"}
 	st.w = a.newResponse(rw, r)
-	ctx := context.WithValue(r.Context(), stateKey{}, st)
+	ctx := obs.With(context.WithValue(r.Context(), stateKey{}, st), slog.String(logID, st.id))
 	st.r = r.WithContext(ctx)
 	a.commonHeaders(st)
 	defer func() {
@@ -30,7 +34,7 @@ func (a *API) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
-			a.log.ErrorContext(ctx, "request panicked", "request_id", st.id, "op", st.label, "panic", p, "stack", string(debug.Stack()))
+			a.log.ErrorContext(ctx, "request panicked", "op", st.label, "panic", p, "stack", string(debug.Stack()))
 			a.render(st, fault.New(fault.Internal))
 		}
 		st.w.finish()
@@ -121,6 +125,10 @@ func (a *API) mounted(ctx context.Context, st *state) {
 		return
 	}
 	st.label = pattern
+	if a.doors.held.Load() && !a.open[pattern] {
+		a.fail(ctx, st, fault.New(fault.Unavailable))
+		return
+	}
 	a.showLimit(st)
 	h.ServeHTTP(st.w, st.r)
 }
@@ -249,7 +257,7 @@ func (a *API) done(ctx context.Context, st *state) {
 	if !a.log.Enabled(ctx, level) {
 		return
 	}
-	a.log.LogAttrs(ctx, level, "request", slog.String("request_id", st.id), slog.String("method", st.r.Method),
+	a.log.LogAttrs(ctx, level, "request", slog.String("method", st.r.Method),
 		slog.String("path", maskedPath(st)), slog.String("query", maskQuery(st.r.URL.RawQuery)), slog.String("op", st.label),
 		slog.Int("status", st.w.status), slog.Int64("bytes", st.w.size), slog.Duration("took", took),
 		slog.String("account", st.identity.Account), slog.String("remote", st.remote))

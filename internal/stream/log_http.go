@@ -92,7 +92,7 @@ func (g *Gate) listEvents(ctx context.Context, in *eventQuery) (eventPage, error
 	return page, nil
 }
 
-// readOrWait reads once, and again at each event of the account until there is something or the time is over.
+// readOrWait reads once, and again at each event of the account until there is something, the time is over or the server drains.
 func (g *Gate) readOrWait(ctx context.Context, q event.Query, wait time.Duration) ([]event.Row, error) {
 	news := make(chan struct{}, 1)
 	if wait > 0 {
@@ -117,6 +117,8 @@ func (g *Gate) readOrWait(ctx context.Context, q event.Query, wait time.Duration
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-end.C:
+			return nil, nil
+		case <-httpapi.Draining(ctx):
 			return nil, nil
 		case <-news:
 		}

@@ -3,6 +3,7 @@ package voice
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/opentact/opentact/internal/fault"
@@ -13,7 +14,7 @@ import (
 func (s *Service) appCallRoutes(a *httpapi.API) {
 	const base = "/rest/sip/app"
 	op := func(id, method, path, summary string) httpapi.Op {
-		return httpapi.Op{ID: id, Method: method, Path: base + path, Tag: "SIP_Control_App", Summary: summary, Auth: httpapi.User}
+		return httpapi.Op{ID: id, Method: method, Path: base + path, Tag: "SIP_Control_App", Summary: summary, Auth: httpapi.User, InDrain: strings.HasPrefix(path, "/call/{uuid}")}
 	}
 	httpapi.Handle(a, op("GetSIPControlAppCallsList", "GET", "/call/online", "List the live calls of control apps"), s.onlineCalls)
 	httpapi.Handle(a, op("GetSIPControlAppCall", "GET", "/call/{uuid}", "Read a call of a control app"), s.getAppCall)

@@ -15,7 +15,7 @@ import (
 
 func (s *Service) callRoutes(a *httpapi.API) {
 	op := func(id, method, path, summary string) httpapi.Op {
-		return httpapi.Op{ID: id, Method: method, Path: "/rest/call" + path, Tag: "Call", Summary: summary, Auth: httpapi.User}
+		return httpapi.Op{ID: id, Method: method, Path: "/rest/call" + path, Tag: "Call", Summary: summary, Auth: httpapi.User, InDrain: strings.Contains(path, "{uuid}")}
 	}
 	made := op("CreateCall", "POST", "", "Call a number or a SIP address")
 	made.Status, made.Live = 201, true
