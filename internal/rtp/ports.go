@@ -19,11 +19,11 @@ type Ports struct {
 	ephemeral bool
 
 	mu   sync.Mutex
-	free []uint16 // ring of even ports
-	head int      // the longest free
-	n    int      // how many are free
-	idle []*idle  // bound pairs without a leg, the longest idle first; at most maxIdle
-	due  bool     // sweep will run
+	free []uint16    // ring of even ports
+	head int         // the longest free
+	n    int         // how many are free
+	idle []*idle     // bound pairs without a leg, the longest idle first; at most maxIdle
+	due  *time.Timer // of the next sweep; nil without one
 }
 
 // idle is the two sockets of a leg that ended. Where legs come and go quickly they are worth keeping: binding costs more than most of
@@ -177,9 +177,8 @@ func (p *Ports) keep(i *idle) bool {
 		return false
 	}
 	p.idle = append(p.idle, i)
-	if !p.due {
-		p.due = true
-		time.AfterFunc(idleFor, p.sweep)
+	if p.due == nil {
+		p.due = time.AfterFunc(idleFor, p.sweep)
 	}
 	return true
 }
@@ -194,8 +193,8 @@ func (p *Ports) sweep() {
 	}
 	old := p.idle[:n:n]
 	p.idle = p.idle[n:]
-	if p.due = len(p.idle) > 0; p.due {
-		time.AfterFunc(idleFor-now.Sub(p.idle[0].since), p.sweep)
+	if p.due = nil; len(p.idle) > 0 {
+		p.due = time.AfterFunc(idleFor-now.Sub(p.idle[0].since), p.sweep)
 	} else {
 		p.idle = nil
 	}
@@ -205,11 +204,15 @@ func (p *Ports) sweep() {
 	}
 }
 
-// CloseIdle closes the sockets that wait for another leg; without it that happens after some seconds.
+// CloseIdle closes the sockets that wait for another leg, and ends the clock that would; without it that happens after some seconds.
 func (p *Ports) CloseIdle() {
 	p.mu.Lock()
 	all := p.idle
 	p.idle = nil
+	if p.due != nil {
+		p.due.Stop()
+		p.due = nil
+	}
 	p.mu.Unlock()
 	for _, i := range all {
 		p.discard(i)
