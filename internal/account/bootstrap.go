@@ -21,7 +21,22 @@ type Options struct {
 	Account  string // name of the platform's own account; empty: "Platform"
 }
 
-// Created says what Bootstrap did; Password and Token are set only when New.
+// Check finds what Bootstrap would refuse: a fault.Validation with the members email, password and token.
+func (o Options) Check() error {
+	var f fault.Fields
+	if o.Email != "" {
+		checkEmail(&f, "email", o.Email)
+	}
+	if o.Password != "" {
+		checkPassword(&f, o.Password, minPassword)
+	}
+	if o.Token != "" {
+		checkOwnToken(&f, o.Token)
+	}
+	return f.Err()
+}
+
+// Created says what Bootstrap did, or who was the first administrator; Password and Token are set only when New.
 type Created struct {
 	User     string
 	Account  string
@@ -34,7 +49,18 @@ type Created struct {
 // Bootstrap makes the first administrator and the platform's own account when the database has no user yet. Several nodes may call it at once: one of
 // them makes it, the others see New false.
 func (s *Service) Bootstrap(ctx context.Context, o Options) (Created, error) {
-	if found, err := anyUser(ctx, s.db.Read()); err != nil || found {
+	found, err := anyUser(ctx, s.db.Read())
+	if err != nil {
+		return Created{}, err
+	}
+	if found {
+		u, err := firstUser(ctx, s.db.Read())
+		if fault.Is(err, fault.NotFound) { // made by a command, or removed since
+			return Created{}, nil
+		}
+		return Created{User: u.ID, Account: u.Account, Email: u.Email}, err
+	}
+	if err := o.Check(); err != nil {
 		return Created{}, err
 	}
 	n := NewUser{Email: o.Email, Password: o.Password, Role: RoleAdmin, AccountName: o.Account}
@@ -52,10 +78,6 @@ func (s *Service) Bootstrap(ctx context.Context, o Options) (Created, error) {
 		return Created{}, err
 	}
 	if o.Token != "" {
-		var f fault.Fields
-		if checkOwnToken(&f, o.Token); f.Err() != nil {
-			return Created{}, f.Err()
-		}
 		secret = o.Token
 		token.Prefix, token.Last4 = secret[:tokenPrefix], secret[len(secret)-tokenSuffix:]
 	}

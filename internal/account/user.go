@@ -206,11 +206,13 @@ func optional(f *fault.Fields, path, v string, least, most int) {
 }
 
 // checkPassword never repeats the password as the bad value.
-func (s *Service) checkPassword(f *fault.Fields, v string) {
+func (s *Service) checkPassword(f *fault.Fields, v string) { checkPassword(f, v, s.cfg.MinPassword) }
+
+func checkPassword(f *fault.Fields, v string, least int) {
 	switch n := utf8.RuneCountInString(v); {
 	case n == 0:
 		f.Add("password", "must not be empty", nil)
-	case n < s.cfg.MinPassword:
+	case n < least:
 		f.Add("password", "too short", nil)
 	case n > maxPassword:
 		f.Add("password", "too long", nil)

@@ -33,6 +33,12 @@ func loadUser(ctx context.Context, q db.Querier, id string) (User, error) {
 	return u, missing("User", err)
 }
 
+// firstUser is the first administrator, whom firstSetting names.
+func firstUser(ctx context.Context, q db.Querier) (User, error) {
+	u, err := scanUser(q.QueryRow(ctx, `SELECT `+userColumns+` FROM account_user WHERE id = (SELECT value FROM setting WHERE name = $1)`, firstSetting))
+	return u, missing("User", err)
+}
+
 func userByEmail(ctx context.Context, q db.Querier, email string) (User, error) {
 	u, err := scanUser(q.QueryRow(ctx, `SELECT `+userColumns+` FROM account_user WHERE email_key = $1`, emailKey(email)))
 	return u, missing("User", err)

@@ -91,7 +91,7 @@ func TestFirstAdministratorIsMadeOnceByManyNodes(t *testing.T) {
 				t.Errorf("payload %s", u.Payload)
 			}
 		}
-		if again, err := b.s.Bootstrap(ctx, Options{}); err != nil || again.New {
+		if again, err := b.s.Bootstrap(ctx, Options{}); err != nil || again.New || again.Email != "root@localhost" || again.Password != "" {
 			t.Errorf("again: %+v %v", again, err)
 		}
 		if _, _, err := b.s.CreateTokenFor(ctx, "ROOT@localhost", NewToken{Name: "by command"}); err != nil {

@@ -2,6 +2,7 @@ package speech
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/opentact/opentact/internal/speech/engine"
 	"github.com/opentact/opentact/internal/speech/espeak"
@@ -28,8 +29,14 @@ func synthesizers(name, tempDir string) ([]engine.Synthesizer, error) {
 	case None:
 		return nil, nil
 	}
-	return nil, fmt.Errorf("unknown text-to-speech engine %q", name)
+	return nil, fmt.Errorf("unknown text-to-speech engine %q, known: %s", name, strings.Join([]string{TTSEspeak, TTSFlite, TTSAuto, None}, " "))
 }
+
+// KnownTTS tells whether configuration may name the speech engine.
+func KnownTTS(name string) error { _, err := synthesizers(name, ""); return err }
+
+// KnownSTT tells whether configuration may name the recognition engine.
+func KnownSTT(name string) error { _, err := recognizer(name, ""); return err }
 
 // recognizer is the table of recognition engines; nil without error for none.
 func recognizer(name, tempDir string) (engine.Recognizer, error) {
@@ -39,5 +46,5 @@ func recognizer(name, tempDir string) (engine.Recognizer, error) {
 	case None:
 		return nil, nil
 	}
-	return nil, fmt.Errorf("unknown recognition engine %q", name)
+	return nil, fmt.Errorf("unknown recognition engine %q, known: %s", name, strings.Join([]string{STTSphinx, None}, " "))
 }
