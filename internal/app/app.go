@@ -26,7 +26,7 @@ import (
 const gcPercent = 400
 
 // Build is what the program was made from.
-type Build struct{ Version, Commit string }
+type Build struct{ Version, Commit, BuiltOn string }
 
 // App is the server.
 type App struct {
@@ -41,6 +41,7 @@ type App struct {
 	domains *domains
 	calls   *calls
 	api     *httpapi.API
+	tls     certificates
 	ln      net.Listener
 	group   *lifecycle.Group
 	locks   []func() error // of the data directory and the database file
@@ -48,13 +49,16 @@ type App struct {
 	ready   chan struct{}
 }
 
-// New opens the database and builds every part; Run starts them. out gets the start banner.
+// New opens the database and builds every part; Run starts them. out gets the start banner. Settings that cannot be used are config.Faults.
 func New(ctx context.Context, cfg config.Config, b Build, out io.Writer, log *slog.Logger) (*App, error) {
-	a := &App{cfg: cfg, build: b, out: out, log: log, now: time.Now, freed: make(chan struct{}, 1), ready: make(chan struct{})}
+	pairs, err := check(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, build: b, out: out, log: log, now: time.Now, tls: pairs, freed: make(chan struct{}, 1), ready: make(chan struct{})}
 	if err := a.lock(cfg); err != nil {
 		return nil, err
 	}
-	var err error
 	if a.db, err = openDB(ctx, cfg, log); err != nil {
 		return nil, errors.Join(err, a.unlock())
 	}
@@ -89,11 +93,12 @@ func (a *App) assemble(ctx context.Context) (err error) {
 	return nil
 }
 
-// parts is the list of what runs, by stage. Stopping goes backwards: HTTP refuses new work first, then the engine lets calls end while SIP, the
-// sandbox's phones and the media still work, then what writes down what happened, then the log and the jobs.
+// parts is the list of what runs, by stage. Stopping goes backwards: new work is refused first, over HTTP and SIP, then the engine lets calls end while SIP, the
+// sandbox's phones and the media still work, then what writes down what happened, then the log and the jobs. HTTP answers probes from the first to the last.
 func (a *App) parts() []lifecycle.Part {
 	m, c := a.domains, a.calls
 	parts := []lifecycle.Part{
+		{Name: "http", Stage: 1, Run: a.serveHTTP},
 		{Name: "cluster", Stage: 1, Run: a.joinCluster},
 		{Name: "events", Stage: 2, Run: m.events.Run},
 		{Name: "jobs", Stage: 2, Run: m.jobs.Run},
@@ -108,7 +113,7 @@ func (a *App) parts() []lifecycle.Part {
 		{Name: "voices", Stage: 3, Run: a.loadVoices},
 		{Name: "sip", Stage: 4, Run: c.sip.Run},
 		{Name: "calls", Stage: 6, Run: a.runCalls},
-		{Name: "http", Stage: 7, Run: a.serveHTTP},
+		{Name: "operations", Stage: 7, Run: a.takeWork},
 	}
 	if c.sandbox != nil {
 		parts = append(parts, lifecycle.Part{Name: "sandbox", Stage: 4, Run: c.sandbox.Run}, lifecycle.Part{Name: "sandbox carrier", Stage: 5, Run: a.listSandbox})
@@ -150,7 +155,7 @@ func (a *App) Run(ctx context.Context) error {
 			a.log.Warn("close", "error", err)
 		}
 	}()
-	first, err := a.domains.accounts.Bootstrap(ctx, account.Options{Email: a.cfg.AdminEmail, Password: a.cfg.AdminPassword, Token: a.cfg.AdminToken})
+	first, err := a.domains.accounts.Bootstrap(ctx, firstAdmin(a.cfg))
 	if err != nil {
 		return fmt.Errorf("first administrator: %w", err)
 	}
@@ -170,11 +175,15 @@ func (a *App) Run(ctx context.Context) error {
 
 // announce says that the server works, once, in the log and on the terminal.
 func (a *App) announce(first account.Created) {
-	a.log.Info("ready", "http", a.HTTPAddr(), "sip", a.SIPAddr(), "version", a.build.Version)
+	sip := a.calls.sipAddrs()
+	a.log.Info("ready", "http", a.HTTPAddr(), "sip", strings.Join(sip, ","), "version", a.build.Version)
 	base := a.cfg.APIURL
-	fmt.Fprintf(a.out, "\n  Opentact %s is ready\n\n  API        %s/rest   (browse it at %s/swagger/)\n  Websocket  %s/\n  SIP        %s\n", a.build.Version, base, base, strings.Replace(base, "http", "ws", 1), a.SIPAddr())
+	fmt.Fprintf(a.out, "\n  Opentact %s is ready\n\n  API        %s/rest   (browse it at %s/swagger/)\n  Websocket  %s/\n  SIP        %s\n", a.build.Version, base, base, strings.Replace(base, "http", "ws", 1), strings.Join(sip, " "))
+	if first.Email != "" {
+		fmt.Fprintf(a.out, "\n  Administrator\n  E-mail     %s\n", first.Email)
+	}
 	if first.New {
-		fmt.Fprintf(a.out, "\n  Administrator, shown this once:\n  E-mail     %s\n  Password   %s\n  API token  %s\n", first.Email, first.Password, first.Token)
+		fmt.Fprintf(a.out, "  Password   %s (shown this once)\n  API token  %s (shown this once)\n", first.Password, first.Token)
 	}
 	fmt.Fprintln(a.out)
 	close(a.ready)
@@ -186,12 +195,18 @@ func (a *App) Ready() <-chan struct{} { return a.ready }
 // HTTPAddr is the bound address of REST and websocket.
 func (a *App) HTTPAddr() string { return a.ln.Addr().String() }
 
-// SIPAddr is the bound address of SIP; empty without one.
-func (a *App) SIPAddr() string { return a.calls.sipAddr() }
+// SIPAddr is the first bound address of SIP.
+func (a *App) SIPAddr() string {
+	first, _, _ := strings.Cut(strings.Join(a.calls.sipAddrs(), ","), ",")
+	return first
+}
 
 func (a *App) apiURL() string {
 	if a.cfg.APIURL != "" && !strings.HasSuffix(a.cfg.APIURL, ":0") {
 		return strings.TrimSuffix(a.cfg.APIURL, "/")
+	}
+	if a.tls.http != nil {
+		return "https://" + a.ln.Addr().String()
 	}
 	return "http://" + a.ln.Addr().String()
 }

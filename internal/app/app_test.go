@@ -17,13 +17,17 @@ import (
 )
 
 type house struct {
-	t   *testing.T
-	app *app.App
+	t    *testing.T
+	app  *app.App
+	out  *bytes.Buffer      // the start banner
+	stop context.CancelFunc // begins the drain
+	done chan error         // has the end of the server, once
 }
 
-func start(t *testing.T, url string) *house {
+// start runs a server until the test ends; flags come after the usual ones, so that they win.
+func start(t *testing.T, url string, flags ...string) *house {
 	t.Helper()
-	cfg, err := config.Load([]string{"--db", url, "--data", t.TempDir(), "--http-addr", "127.0.0.1:0", "--sip-addr", "127.0.0.1:0", "--admin-token", "test-token-0123456789", "--allow-private-urls", "--drain", "2s"}, nil)
+	cfg, err := config.Load(append([]string{"--db", url, "--data", t.TempDir(), "--http-addr", "127.0.0.1:0", "--sip-addr", "127.0.0.1:0", "--admin-token", "test-token-0123456789", "--allow-private-urls", "--drain", "2s"}, flags...), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,20 +39,27 @@ func start(t *testing.T, url string) *house {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
+	go func() {
+		done <- a.Run(ctx)
+		close(done)
+	}()
 	select {
 	case <-a.Ready():
 	case err := <-done:
 		t.Fatal(err)
 	}
 	t.Logf("ready after %v", time.Since(began))
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return &house{t, a}
+	h := &house{t, a, &out, cancel, done}
+	t.Cleanup(h.end)
+	return h
+}
+
+// end drains the server and waits for its end; again it does nothing.
+func (h *house) end() {
+	h.stop()
+	if err, first := <-h.done; first && err != nil {
+		h.t.Error(err)
+	}
 }
 
 func (h *house) do(method, path, body string) (int, map[string]any) {

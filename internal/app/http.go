@@ -1,8 +1,6 @@
 package app
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
@@ -25,12 +23,12 @@ const (
 func (a *App) newAPI() *httpapi.API {
 	seconds := a.metrics.Seconds("http_request", "Time of REST operations", nil, "operation", "status")
 	api := httpapi.New(httpapi.Options{
-		Version: a.build.Version, Commit: a.build.Commit, APIURL: a.cfg.APIURL, Logger: a.log,
+		Version: a.build.Version, Commit: a.build.Commit, BuiltOn: a.build.BuiltOn, APIURL: a.cfg.APIURL, Logger: a.log,
 		Auth: a.domains.accounts, Answers: a.domains.answers, Ready: a.notReady, Down: db.Down,
 		Observe: func(op string, status int, d time.Duration) {
 			seconds.WithLabelValues(op, fmt.Sprintf("%dxx", status/100)).Observe(d.Seconds())
 		},
-		TLS: a.cfg.HTTPTLSCert != "",
+		TLS: a.tls.http != nil,
 	})
 	m := a.domains
 	m.accounts.Routes(api)
@@ -48,6 +46,8 @@ func (a *App) newAPI() *httpapi.API {
 	a.settingsRoutes(api)
 	absent(api)
 	describe(api)
+	api.KeepOpen("/metrics", "/debug/pprof/", "/debug/pprof/profile", "/debug/pprof/trace")
+	api.Hold(true) // until every part works
 	operators := httpapi.Rule{Auth: httpapi.Admin, Scope: "admin:read"}
 	api.Mount("/metrics", api.LoopbackOr(operators, a.metrics.Handler()))
 	api.Mount("/debug/pprof/", api.LoopbackOr(operators, http.HandlerFunc(pprof.Index)))
@@ -58,36 +58,6 @@ func (a *App) newAPI() *httpapi.API {
 
 // KeyModes tells of each POST, by its id, how it keeps an Idempotency-Key (httpapi.API.KeyMode).
 func (a *App) KeyModes() map[string]string { return a.api.KeyMode() }
-
-// serveHTTP serves until ctx ends, then refuses new work with 503 and lets requests in flight end.
-func (a *App) serveHTTP(ctx context.Context, ready func()) error {
-	srv := &http.Server{Handler: a.api.Handler(), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
-	done := make(chan error, 1)
-	go func() {
-		if a.cfg.HTTPTLSCert != "" {
-			done <- srv.ServeTLS(a.ln, a.cfg.HTTPTLSCert, a.cfg.HTTPTLSKey)
-			return
-		}
-		done <- srv.Serve(a.ln)
-	}()
-	ready()
-	select {
-	case err := <-done:
-		return fmt.Errorf("http: %w", err)
-	case <-ctx.Done():
-	}
-	a.api.Drain(true)
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpDrain)
-	defer cancel()
-	err := srv.Shutdown(last)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = srv.Close()
-	}
-	if served := <-done; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
-	}
-	return err
-}
 
 // absent lists operations of the wider interface that this server does not have (rest-resources, appendix A): 404 not_implemented.
 func absent(api *httpapi.API) {

@@ -49,7 +49,7 @@ func (a *App) joinCluster(ctx context.Context, ready func()) error {
 	return err
 }
 
-// runCalls is the engine; a lost node lets no call go on.
+// runCalls is the engine; a lost node lets no call go on. When the last call has ended nothing is left that operations could work with.
 func (a *App) runCalls(ctx context.Context, ready func()) error {
 	unfollow := context.AfterFunc(ctx, func() {
 		if cause := context.Cause(ctx); errors.Is(cause, cluster.ErrLost) || errors.Is(cause, cluster.ErrTwin) {
@@ -57,6 +57,7 @@ func (a *App) runCalls(ctx context.Context, ready func()) error {
 		}
 	})
 	defer unfollow()
+	defer a.api.Hold(true)
 	return a.calls.engine.Run(ctx, ready)
 }
 

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -101,17 +100,14 @@ func (a *App) connect(c *calls) error {
 		conf.PublicAddr, mediaIP = a.cfg.PublicIP, ip
 	}
 	if a.cfg.SIPTLSAddr != "" {
-		pair, err := tls.LoadX509KeyPair(a.cfg.SIPTLSCert, a.cfg.SIPTLSKey)
-		if err != nil {
-			return fmt.Errorf("sip-tls-cert: %w", err)
-		}
-		conf.ListenTLS, conf.TLS = []string{a.cfg.SIPTLSAddr}, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		conf.ListenTLS, conf.TLS = []string{a.cfg.SIPTLSAddr}, a.tls.sip
 	}
 	var err error
 	if c.sip, err = sip.New(conf, phones{c}); err != nil {
 		return err
 	}
 	a.domains.trunk.PingWith(pings{c.sip})
+	c.sip.Refuse(true) // until every part works
 	if c.ports, err = rtp.NewPorts(int(a.cfg.RTPPorts.First), int(a.cfg.RTPPorts.Last)); err != nil {
 		return fmt.Errorf("rtp-ports: %w", err)
 	}
@@ -203,6 +199,9 @@ func (a *App) listSandbox(ctx context.Context, ready func()) error {
 }
 
 func (c *calls) close() error {
+	if c.ports != nil {
+		c.ports.CloseIdle()
+	}
 	c.speech.Close()
 	return c.media.Close()
 }
@@ -296,10 +295,16 @@ func (p prefixes) FreePrefix(ctx context.Context, tx *db.Tx, app string) error {
 	return p.trunk.FreePrefix(ctx, tx, app)
 }
 
-// sipAddr is the first bound SIP address.
-func (c *calls) sipAddr() string {
+// sipAddrs are the bound SIP addresses, each once: one serves UDP and TCP; that of TLS says so in the words of a SIP URI.
+func (c *calls) sipAddrs() []string {
+	var out []string
 	for _, b := range c.sip.Addr() {
-		return net.JoinHostPort(b.Addr.Addr().String(), strconv.Itoa(int(b.Addr.Port())))
+		switch b.Transport {
+		case "UDP":
+			out = append(out, b.Addr.String())
+		case "TLS":
+			out = append(out, b.Addr.String()+";transport=tls")
+		}
 	}
-	return ""
+	return out
 }

@@ -147,12 +147,13 @@ func (a *API) LoopbackOr(rule Rule, h http.Handler) http.Handler {
 	})
 }
 
-// RedirectToTLS answers every request with 302 to the same URL under https, for the plain listener beside a TLS one.
+// RedirectToTLS answers every request with 302 to the same URL under https (rest-conventions §1), for the plain side of an address with TLS. Only a client of
+// HTTP/1.0 that names no host is led to the base of the API.
 func (a *API) RedirectToTLS() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		base := a.opt.APIURL
-		if !strings.HasPrefix(base, "https://") {
-			base = "https://" + r.Host
+		base := "https://" + r.Host
+		if r.Host == "" {
+			base = "https://" + strings.TrimPrefix(strings.TrimPrefix(a.opt.APIURL, "http://"), "https://")
 		}
 		w.Header().Set("Location", base+r.URL.RequestURI())
 		w.WriteHeader(http.StatusFound)
