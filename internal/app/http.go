@@ -28,7 +28,8 @@ func (a *App) newAPI() *httpapi.API {
 		Observe: func(op string, status int, d time.Duration) {
 			seconds.WithLabelValues(op, fmt.Sprintf("%dxx", status/100)).Observe(d.Seconds())
 		},
-		TLS: a.tls.http != nil,
+		Limit: httpapi.Limit{PerSecond: float64(a.cfg.RateLimit), Burst: a.cfg.RateBurst},
+		TLS:   a.tls.http != nil,
 	})
 	m := a.domains
 	m.accounts.Routes(api)

@@ -67,7 +67,7 @@ func Run(ctx context.Context, p Program) error {
 		p.Args = []string{"--help"}
 	}
 	var line commands
-	source, settingsErr := config.NewSource(p.Args, p.Env, "api", "token")
+	source, settingsErr := config.NewSource(p.Args, p.Env, config.Extra{Name: "api"}, config.Extra{Name: "token", Secret: true})
 	options := []kong.Option{
 		kong.Name("opentact"), kong.Description("An open telephony platform in one program: calls, messages, numbers and events over one API."),
 		kong.Writers(p.Out, p.Err), kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 120}),
@@ -91,7 +91,7 @@ func Run(ctx context.Context, p Program) error {
 	case settingsErr != nil:
 		return settingsErr
 	case err != nil:
-		return misuse("%v; see opentact help", err)
+		return misuse("%s; see opentact help", config.Explain(err))
 	}
 	if err = command.Run(); ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errors.New("stopped before the end")

@@ -46,7 +46,7 @@ func TestBadCommandLinesAndSettingsEndWithTwo(t *testing.T) {
 		want string
 	}{
 		{args: []string{"sing"}, want: "unexpected argument sing; see opentact help"},
-		{args: []string{"version", "--loud"}, want: "unknown flag --loud"},
+		{args: []string{"version", "--loud"}, want: `unknown flag --loud, did you mean "--help"?`},
 		{args: []string{"serve", "--log-level=loud"}, want: "--log-level"},
 		{args: []string{"serve", "--config", file}, want: "did you mean http.addr?"},
 		{args: []string{"serve"}, env: []string{"OPENTACT_HTP_ADDR=x"}, want: "did you mean OPENTACT_HTTP_ADDR?"},

@@ -112,10 +112,7 @@ func existing(dir string) string {
 
 // checkBlob looks at the directory of recordings.
 func checkBlob(cfg config.Config) []Check {
-	dir, ok := strings.CutPrefix(cfg.Blob, "file:")
-	if !ok {
-		return []Check{green("media store", "outside of this machine; the start tries it")}
-	}
+	dir := strings.TrimPrefix(strings.TrimPrefix(cfg.Blob, "file:"), "//")
 	if err := writable(dir); err != nil {
 		return []Check{red("media store", err.Error(), "choose a directory that this user may write with --blob")}
 	}

@@ -14,6 +14,7 @@ import (
 
 const (
 	maxDrain  = 24 * time.Hour
+	maxRate   = 1_000_000
 	minEvents = time.Hour // clients that were away come back to their cursor
 	minMedia  = 4         // ports: a call with two legs
 	firstUser = 1024      // the lowest port for media
@@ -76,7 +77,10 @@ func (c *Config) checkStores(f *Faults) {
 		f.add("--data", "must not be empty")
 	}
 	oneOfSchemes(f, "--db", c.DB, "sqlite:", "postgres://", "postgresql://")
-	oneOfSchemes(f, "--blob", c.Blob, "file:", "s3://")
+	oneOfSchemes(f, "--blob", c.Blob, "file:")
+	if path, ok := strings.CutPrefix(c.Blob, "file://"); ok && !strings.HasPrefix(path, "/") {
+		f.add("--blob", "names a host, write file:///DIR or file:DIR")
+	}
 	if c.Bus == "embedded" {
 		return
 	}
@@ -145,6 +149,12 @@ func (c *Config) checkRest(f *Faults) {
 	}
 	if c.EventRetention < minEvents {
 		f.add("--event-retention", "%v must be at least %v", c.EventRetention, minEvents)
+	}
+	if c.RateLimit < 1 || c.RateLimit > maxRate {
+		f.add("--rate-limit", "%d must lie between 1 and %d", c.RateLimit, maxRate)
+	}
+	if c.RateBurst < 1 || c.RateBurst > maxRate {
+		f.add("--rate-burst", "%d must lie between 1 and %d", c.RateBurst, maxRate)
 	}
 	if c.Drain < 0 || c.Drain > maxDrain {
 		f.add("--drain", "%v must lie between 0s and %v", c.Drain, maxDrain)

@@ -22,7 +22,7 @@ type Config struct {
 
 	Data string `default:"./data" help:"Directory of everything durable in the embedded default."`
 	DB   string `name:"db" secret:"url" placeholder:"URL" help:"Database: sqlite:FILE or postgres://… Default: sqlite:<data>/opentact.db."`
-	Blob string `secret:"url" placeholder:"URL" help:"Recordings and media: file:DIR or s3://… Default: file:<data>/media."`
+	Blob string `secret:"url" placeholder:"URL" help:"Recordings and media: file:DIR. Default: file:<data>/media."`
 	Bus  string `default:"embedded" secret:"url" help:"Bus between nodes: embedded, or nats://host:4222,…"`
 
 	HTTPAddr    string `name:"http-addr" default:"127.0.0.1:8080" help:"Address of REST, websocket and console."`
@@ -44,6 +44,8 @@ type Config struct {
 	SandboxCredit money.Amount `default:"100.00" help:"Opening balance of new accounts while the sandbox is on."`
 	Sandbox       bool         `default:"true" negatable:"" help:"The sandbox carrier for voice and messages."`
 
+	RateLimit        int           `name:"rate-limit" default:"50" help:"Requests per second of an account, in the long run."`
+	RateBurst        int           `name:"rate-burst" default:"100" help:"Requests of an account that may come at once."`
 	AllowPrivateURLs bool          `name:"allow-private-urls" negatable:"" help:"Let customers' URLs reach loopback and private addresses."`
 	SpeechTTS        string        `name:"speech-tts" default:"espeak" help:"Default text-to-speech engine, or none."`
 	SpeechSTT        string        `name:"speech-stt" default:"pocketsphinx" help:"Default speech recognition engine, or none."`
@@ -89,7 +91,7 @@ func Load(args, env []string) (Config, error) {
 		return c, fmt.Errorf("config: %w", err)
 	}
 	if _, err := parser.Parse(args); err != nil {
-		return c, Faults{{Message: err.Error()}}
+		return c, Faults{{Message: Explain(err)}}
 	}
 	return c, c.Finish()
 }

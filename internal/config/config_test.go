@@ -35,7 +35,7 @@ func TestDefaultsAreThoseOfTheContract(t *testing.T) {
 		Data: "./data", DB: "sqlite:data/opentact.db", Blob: "file:data/media", Bus: "embedded", HTTPAddr: "127.0.0.1:8080",
 		SIPAddr: []string{"127.0.0.1:5060"}, PublicIP: "auto", RTPPorts: PortRange{20000, 29999}, Domain: "sip.localhost",
 		APIURL: "http://127.0.0.1:8080", AdminEmail: "admin@localhost", SandboxCredit: 100 * money.Unit, Sandbox: true,
-		SpeechTTS: "espeak", SpeechSTT: "pocketsphinx", Drain: 30 * time.Second, LogLevel: "info", LogFormat: "auto", Migrate: true,
+		SpeechTTS: "espeak", SpeechSTT: "pocketsphinx", RateLimit: 50, RateBurst: 100, EventRetention: 7 * 24 * time.Hour, Drain: 30 * time.Second, LogLevel: "info", LogFormat: "auto", Migrate: true,
 	}
 	if c.String() != want.String() {
 		t.Errorf("%v\nwant\n%v", c, want)
@@ -60,7 +60,7 @@ func TestEverySettingHasTheSameNameEverywhere(t *testing.T) {
 		"sip-addr": "127.0.0.1:1,127.0.0.1:2", "sip-tls-addr": ":3", "sip-tls-cert": "c", "sip-tls-key": "k", "public-ip": "192.0.2.1",
 		"rtp-ports": "2000-2100", "domain": "sip.example.com", "api-url": "https://a.example", "admin-email": "a@b", "admin-password": "secret-1",
 		"admin-token": "secret-2", "sandbox-credit": "1.5", "sandbox": "false", "allow-private-urls": "true", "speech-tts": "flite", "speech-stt": "none",
-		"event-retention": "48h", "drain": "1s", "log-level": "warn", "log-format": "json", "migrate": "false",
+		"event-retention": "48h", "rate-limit": "7", "rate-burst": "8", "drain": "1s", "log-level": "warn", "log-format": "json", "migrate": "false",
 	}
 	var args, env []string
 	var file strings.Builder
@@ -114,6 +114,11 @@ func TestUnknownKeysNameTheNearest(t *testing.T) {
 	if !IsFault(err) || !strings.Contains(err.Error(), `"--http-addr"`) {
 		t.Errorf("%v", err)
 	}
+	for given, want := range map[string]string{"--http-port=9090": `"--http-addr"`, "--database=x": `"--data"`} {
+		if _, err = Load([]string{given}, nil); !IsFault(err) || !strings.Contains(err.Error(), "did you mean "+want) {
+			t.Errorf("%s: %v", given, err)
+		}
+	}
 }
 
 func TestAllFaultsAreListed(t *testing.T) {
@@ -121,11 +126,11 @@ func TestAllFaultsAreListed(t *testing.T) {
 	_, err := Load([]string{
 		"--db=mysql:x", "--blob=/media", "--bus=redis://x", "--http-addr=nowhere", "--http-tls-cert=c", "--sip-addr=127.0.0.1:5060,127.0.0.1:5060",
 		"--sip-tls-cert=c", "--public-ip=here", "--rtp-ports=500-600", "--domain=a..b", "--api-url=ftp://x", "--admin-email=me", "--sandbox-credit=-1",
-		"--speech-tts=", "--event-retention=59m", "--drain=-1s", "--log-level=inf", "--log-format=xml",
+		"--speech-tts=", "--event-retention=59m", "--rate-limit=0", "--rate-burst=-1", "--drain=-1s", "--log-level=inf", "--log-format=xml",
 	}, nil)
 	for _, key := range []string{
 		"db", "blob", "bus", "http-addr", "http-tls-cert", "sip-addr", "sip-tls-addr", "public-ip", "rtp-ports", "domain",
-		"api-url", "admin-email", "sandbox-credit", "speech-tts", "event-retention", "drain", "log-level", "log-format",
+		"api-url", "admin-email", "sandbox-credit", "speech-tts", "event-retention", "rate-limit", "rate-burst", "drain", "log-level", "log-format",
 	} {
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n--"+key+": ") {
 			t.Errorf("--%s not in\n%v", key, err)
@@ -138,12 +143,12 @@ func TestAllFaultsAreListed(t *testing.T) {
 
 func TestUnreadableValuesAreFaults(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, args := range [][]string{{"--rtp-ports=20000"}, {"--rtp-ports=5-x"}, {"--sandbox=maybe"}, {"--drain=30"}, {"--sandbox-credit=x"}, {"--config=missing.yaml"}, {"extra"}} {
+	for _, args := range [][]string{{"--rtp-ports=20000"}, {"--rtp-ports=5-x"}, {"--sandbox=maybe"}, {"--drain=30"}, {"--rate-limit=x"}, {"--blob=s3://bucket"}, {"--blob=file://host/dir"}, {"--sandbox-credit=x"}, {"--config=missing.yaml"}, {"extra"}} {
 		if _, err := Load(args, nil); !IsFault(err) {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
-	for _, content := range []string{"drain: 30", "sandbox: 7", "http: null", "a: b: c", "data: [{x: 1}]", "data: x\ndata: y", "http.addr: ':1'\nhttp-addr: ':2'", "config: other.yaml", "- a list"} {
+	for _, content := range []string{"drain: 30", "rate.limit: many", "sandbox: 7", "http: null", "a: b: c", "data: [{x: 1}]", "data: x\ndata: y", "http.addr: ':1'\nhttp-addr: ':2'", "config: other.yaml", "- a list"} {
 		if c, err := Load([]string{"--config", write(t, "x.yaml", content)}, nil); !IsFault(err) {
 			t.Errorf("%q: %v %v", content, err, c)
 		}
@@ -168,7 +173,7 @@ func TestSecretsFromFiles(t *testing.T) {
 func TestSecretsAreNeverShown(t *testing.T) {
 	c, err := Load([]string{
 		"--db=postgres://app:hunter2@db/x?sslpassword=hunter2", "--bus=nats://a:hunter2@h:1,nats://b:hunter2@h:2", "--admin-password=hunter2",
-		"--admin-token=hunter2", "--blob=s3://bucket?secret=hunter2",
+		"--admin-token=hunter2",
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -194,6 +199,11 @@ func TestPlatformVariablesAreLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+	for given, want := range map[string]string{"OPENTACT_HTTP_PORT=9090": "OPENTACT_HTTP_ADDR", "OPENTACT_SIP_PORT=5062": "OPENTACT_SIP_ADDR", "OPENTACT_PORT=80": "OPENTACT_"} {
+		if _, err := Load(nil, []string{given}); !IsFault(err) || !strings.Contains(err.Error(), "unknown key, did you mean "+want) {
+			t.Errorf("%s: %v", given, err)
+		}
+	}
 }
 
 func TestDefaultFileIsReadWhereItExists(t *testing.T) {
@@ -215,7 +225,7 @@ func TestConfigEmbedsInACommandLine(t *testing.T) {
 		} `cmd:""`
 	}
 	env := []string{"OPENTACT_TOKEN=abc", "OPENTACT_HTTP_ADDR=127.0.0.1:1"}
-	source, err := NewSource([]string{"call", "+1"}, env, "token", "api")
+	source, err := NewSource([]string{"call", "+1"}, env, Extra{"token", true}, Extra{"api", false})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,6 +241,11 @@ func TestConfigEmbedsInACommandLine(t *testing.T) {
 	}
 	if err := cli.Serve.Finish(); err != nil {
 		t.Error(err)
+	}
+	if byFile, err := NewSource(nil, []string{"OPENTACT_TOKEN_FILE=" + write(t, "token", "from a file\n")}, Extra{"token", true}); err != nil {
+		t.Error(err)
+	} else if v, _ := byFile.Lookup("token"); v != "from a file" {
+		t.Errorf("%q", v)
 	}
 	if v, ok := source.Lookup("token"); !ok || v != "abc" {
 		t.Error("token not found")

@@ -1,10 +1,14 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/alecthomas/kong"
 )
 
 // prefix begins the names of our environment variables.
@@ -51,12 +55,50 @@ func plainName(key string) string {
 	return strings.ToLower(strings.NewReplacer(".", "-", "_", "-").Replace(key))
 }
 
-// foreign are variables that container platforms set for a service that happens to be called opentact, or opentact-something.
-var foreign = regexp.MustCompile(`_SERVICE_(HOST|PORT)(_|$)|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?$`)
+var (
+	foreignName  = regexp.MustCompile(`_SERVICE_(HOST|PORT)(_|$)|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$`)
+	foreignValue = regexp.MustCompile(`^(tcp|udp|sctp)://`)
+)
+
+// foreign tells of variables that container platforms set for a service that happens to be called opentact, or opentact-something: OPENTACT_PORT=tcp://10.0.0.1:80.
+// OPENTACT_HTTP_PORT=9090 was meant for us.
+func foreign(key, text string) bool {
+	return foreignName.MatchString(key) || strings.HasSuffix(key, "_PORT") && foreignValue.MatchString(text)
+}
+
+// sameSubject is how many changes it is worth that two names begin with the same word.
+const sameSubject = 2
 
 // nearest finds the known name that takes the fewest changes; known must not be empty.
 func nearest(name string, known []string) string {
-	return slices.MinFunc(known, func(a, b string) int { return distance(name, a) - distance(name, b) })
+	subject, _, _ := strings.Cut(name, "-")
+	far := func(other string) int {
+		if first, _, _ := strings.Cut(other, "-"); first == subject {
+			return distance(name, other) - sameSubject
+		}
+		return distance(name, other)
+	}
+	return slices.MinFunc(known, func(a, b string) int { return far(a) - far(b) })
+}
+
+// Explain is kong's word about a command line, which for an unknown flag always names the nearest known one; kong does so only for a slip of two letters.
+func Explain(err error) string {
+	text := err.Error()
+	var parse *kong.ParseError
+	name, unknown := strings.CutPrefix(text, "unknown flag --")
+	if !unknown || strings.Contains(name, "did you mean") || !errors.As(err, &parse) || parse.Context == nil {
+		return text
+	}
+	var known []string
+	for _, f := range parse.Context.Flags() {
+		if !f.Hidden {
+			known = append(known, f.Name)
+		}
+	}
+	if len(known) == 0 {
+		return text
+	}
+	return fmt.Sprintf("%s, did you mean %q?", text, "--"+nearest(name, known))
 }
 
 // distance is the number of inserted, deleted and changed bytes between a and b.

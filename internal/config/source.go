@@ -32,6 +32,12 @@ type Source struct {
 	values map[string]value
 }
 
+// Extra is a text that is no setting of the server.
+type Extra struct {
+	Name   string // of its flag
+	Secret bool   // may be given as NAME_FILE
+}
+
 type value struct {
 	text string
 	key  string // how the operator wrote it
@@ -39,16 +45,20 @@ type value struct {
 
 // NewSource collects OPENTACT_* variables of env and the file that --config in args, or OPENTACT_CONFIG, names; opentact.yaml in the
 // working directory is read when it exists. Unknown keys, unreadable values and unreadable secret files are Faults, all of them
-// together. extra names flags of client commands (api, token) that may be set in the environment and the file too. Variables that
+// together. extra are flags of client commands (api, token) that may be set in the environment and the file too. Variables that
 // begin with OPENTACT_TEST_ are left alone.
-func NewSource(args, env []string, extra ...string) (*Source, error) {
+func NewSource(args, env []string, extra ...Extra) (*Source, error) {
 	var faults Faults
 	r := reader{faults: &faults, known: map[string]setting{}}
 	for _, s := range settings() {
 		r.known[s.name] = s
 	}
-	for _, name := range extra {
-		r.known[name] = setting{name: name, typ: reflect.TypeFor[string]()}
+	for _, x := range extra {
+		s := setting{name: x.Name, typ: reflect.TypeFor[string]()}
+		if x.Secret {
+			s.secret = "all"
+		}
+		r.known[x.Name] = s
 	}
 	fromEnv := r.environment(env)
 	path, explicit := configFile(args, fromEnv)
@@ -107,7 +117,7 @@ func (r reader) environment(env []string) map[string]value {
 	out := map[string]value{}
 	for _, e := range env {
 		key, text, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(key, prefix) || strings.HasPrefix(key, prefix+"TEST_") || foreign.MatchString(key) {
+		if !strings.HasPrefix(key, prefix) || strings.HasPrefix(key, prefix+"TEST_") || foreign(key, text) {
 			continue
 		}
 		name := plainName(strings.TrimPrefix(key, prefix))
@@ -178,6 +188,10 @@ func (r reader) check(name string, v value) {
 	case *bool:
 		if !slices.Contains([]string{"true", "false", "1", "0", "yes", "no"}, strings.ToLower(v.text)) {
 			err = fmt.Errorf("%q is not true or false", v.text)
+		}
+	case *int:
+		if _, bad := strconv.Atoi(v.text); bad != nil {
+			err = fmt.Errorf("%q is not a whole number", v.text)
 		}
 	case *time.Duration:
 		if _, bad := time.ParseDuration(v.text); bad != nil {

@@ -21,6 +21,10 @@ const (
 	maxStored        = 1 << 20 // bytes of an answer kept for replay
 	waitForFirst     = 5 * time.Second
 	gzipAbove        = 1 << 10
+
+	// Requests of an account (rest-conventions §10), unless Options say otherwise.
+	defaultRate      = 50 // per second
+	defaultBurst     = 100
 	retryUnavailable = 5 * time.Second
 
 	// Bad credentials (rest-conventions §3.7).
@@ -39,7 +43,7 @@ type Options struct {
 	APIURL                   string // absolute base of this server, without a trailing slash
 	Logger                   *slog.Logger
 	Auth                     Authenticator
-	Limit                    Limit                // per account; default 50 per second, burst 100
+	Limit                    Limit                // per account; default defaultRate and defaultBurst
 	LimitOf                  func(Identity) Limit // replaces Limit where settings differ; its zero Limit means Limit
 	Answers                  *Answers             // to requests with an Idempotency-Key; nil: keys are ignored
 	Now                      func() time.Time
@@ -80,7 +84,7 @@ func New(opt Options) *API {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	if opt.Limit == (Limit{}) {
-		opt.Limit = Limit{PerSecond: 50, Burst: 100}
+		opt.Limit = Limit{PerSecond: defaultRate, Burst: defaultBurst}
 	}
 	opt.APIURL = strings.TrimSuffix(opt.APIURL, "/")
 	a := &API{
