@@ -15,6 +15,7 @@ import (
 var (
 	version = "dev"
 	commit  = "unknown"
+	built   = "" // time of the commit
 )
 
 func main() {
@@ -29,7 +30,7 @@ func main() {
 		os.Exit(1)
 	}()
 	err := cli.Run(ctx, cli.Program{
-		Args: os.Args[1:], Env: os.Environ(), In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: version, Commit: commit,
+		Args: os.Args[1:], Env: os.Environ(), In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: version, Commit: commit, BuiltOn: built,
 	})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "opentact: %v\n", err)

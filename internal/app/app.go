@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ import (
 // gcPercent lets the heap grow to five times what lives before it is swept: a third of the collector's CPU for some tens of megabytes. GOGC in the environment wins.
 const gcPercent = 400
 
-// Build is what the program was made from.
+// Build is what the program was made from. BuiltOn is the time of the commit, RFC 3339 in UTC; empty: what the Go command recorded.
 type Build struct{ Version, Commit, BuiltOn string }
 
 // App is the server.
@@ -70,7 +71,10 @@ func New(ctx context.Context, cfg config.Config, b Build, out io.Writer, log *sl
 
 // assemble makes the parts in the order of their ranks.
 func (a *App) assemble(ctx context.Context) (err error) {
-	a.metrics = obs.NewMetrics(obs.ReadBuild(a.build.Version))
+	build := obs.ReadBuild(a.build.Version)
+	build.Commit = cmp.Or(a.build.Commit, build.Commit)
+	a.build.BuiltOn = cmp.Or(a.build.BuiltOn, build.BuiltOn)
+	a.metrics = obs.NewMetrics(build)
 	if a.bus, err = bus.Open(bus.Options{URL: a.cfg.Bus, Name: "opentact", Logger: a.log}); err != nil {
 		return fmt.Errorf("bus: %w", err)
 	}

@@ -22,6 +22,7 @@ type Program struct {
 	Err     io.Writer
 	Version string
 	Commit  string
+	BuiltOn string // RFC 3339
 }
 
 // Exit codes of the program.

@@ -27,7 +27,7 @@ func runUntil(ctx context.Context, t *testing.T, env []string, in string, args .
 	t.Helper()
 	t.Chdir(t.TempDir())
 	var out, errs bytes.Buffer
-	err := Run(ctx, Program{Args: args, Env: env, In: strings.NewReader(in), Out: &out, Err: &errs, Version: "v1.2.3", Commit: "abc"})
+	err := Run(ctx, Program{Args: args, Env: env, In: strings.NewReader(in), Out: &out, Err: &errs, Version: "v1.2.3", Commit: "abc", BuiltOn: "2026-03-04T05:06:07Z"})
 	r := result{out: out.String(), err: errs.String(), code: ExitCode(err)}
 	if err != nil {
 		r.text = err.Error()
@@ -106,7 +106,7 @@ func TestEveryCommandIsExplained(t *testing.T) {
 
 func TestHelpAndVersionWorkWithBadSettings(t *testing.T) {
 	env := []string{"OPENTACT_NONSENSE=1"}
-	if r := run(t, env, "", "version"); r.code != 0 || !strings.HasPrefix(r.out, "opentact v1.2.3\ncommit abc\ngo") {
+	if r := run(t, env, "", "version"); r.code != 0 || !strings.HasPrefix(r.out, "opentact v1.2.3\ncommit abc\ngo") || !strings.HasSuffix(r.out, "built on 2026-03-04T05:06:07Z\n") {
 		t.Errorf("%+v", r)
 	}
 	if r := run(t, env, "", "help", "serve"); r.code != 0 || !strings.Contains(r.out, "--http-addr") {

@@ -38,7 +38,7 @@ func (c *serveCmd) Run(ctx context.Context, p *Program) error {
 
 // once is the server from its start to its end.
 func (c *serveCmd) once(ctx context.Context, p *Program, log *slog.Logger) error {
-	server, err := app.New(ctx, c.Config, app.Build{Version: p.Version, Commit: p.Commit}, p.Out, log)
+	server, err := app.New(ctx, c.Config, app.Build{Version: p.Version, Commit: p.Commit, BuiltOn: p.BuiltOn}, p.Out, log)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 type Build struct {
 	Version string // of the release; "devel" without one
 	Commit  string // abbreviated, with "+changes" when the checkout was not clean; may be empty
+	BuiltOn string // time of the commit, RFC 3339 in UTC, by which equal sources give equal programs; may be empty
 	Go      string
 }
 
@@ -27,6 +28,8 @@ func ReadBuild(version string) Build {
 		switch s.Key {
 		case "vcs.revision":
 			b.Commit = s.Value[:min(len(s.Value), 12)]
+		case "vcs.time":
+			b.BuiltOn = s.Value
 		case "vcs.modified":
 			changed = s.Value == "true"
 		}
