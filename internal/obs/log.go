@@ -1,7 +1,6 @@
 package obs
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -46,11 +45,6 @@ func NewLogger(o LogOptions) (*slog.Logger, error) {
 		return slog.New(contextHandler{slog.NewJSONHandler(o.Writer, options)}), nil
 	}
 	return nil, fmt.Errorf("log format %q is none of text, json, auto", o.Format)
-}
-
-// Trace logs at level trace.
-func Trace(ctx context.Context, log *slog.Logger, message string, args ...any) {
-	log.Log(ctx, LevelTrace, message, args...)
 }
 
 var levels = map[string]slog.Level{

@@ -42,7 +42,7 @@ func TestMessageBodiesAreShownAtTraceOnly(t *testing.T) {
 		t.Error(s)
 	}
 	l, b = logger(t, LogOptions{Format: "json", Level: "trace"})
-	Trace(t.Context(), l, "pdu", "message", "grüße")
+	l.Log(t.Context(), LevelTrace, "pdu", "message", "grüße")
 	if s := b.String(); !strings.Contains(s, `"message":"grüße"`) || !strings.Contains(s, `"level":"TRACE"`) {
 		t.Error(s)
 	}

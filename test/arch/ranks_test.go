@@ -39,7 +39,6 @@ var subjects = map[string]rank{
 	"internal/e164":      kernel,
 	"internal/money":     kernel,
 	"internal/ident":     kernel,
-	"internal/actor":     kernel,
 	"internal/lifecycle": kernel,
 	"internal/failpoint": kernel,
 
