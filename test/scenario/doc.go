@@ -3,7 +3,8 @@
 // Each testdata/*.txt is one scenario with a server and a customer's web server (test/fake) of its own; adding a scenario is adding a file. script.go
 // reads the files, step.go and step_live.go know the steps, play.go carries out a file, and house runs the program. Besides the files there are tests
 // in Go for what takes counting: load_test.go (SIPp places a thousand calls), garbage_test.go
-// (broken SIP), body_test.go (broken bodies for every POST), media_test.go (SIPp with sound and keys).
+// (broken SIP), body_test.go (broken bodies for every POST), media_test.go (SIPp with sound and keys), outage_test.go
+// (the database goes and comes back; a second signal).
 //
 // A step is a line; lines that begin with white space go on with it; lines that begin with # are comments. ${name} is replaced
 // in every step; there are from the start customer (URL of the web server), base (URL of the API), sip (host:port of SIP), token and random (digits).
