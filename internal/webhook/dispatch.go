@@ -12,6 +12,7 @@ import (
 
 	"github.com/opentact/opentact/internal/db"
 	"github.com/opentact/opentact/internal/failpoint"
+	"github.com/opentact/opentact/internal/fault"
 )
 
 // Limits of one round of the dispatcher.
@@ -344,7 +345,7 @@ func (d *dispatcher) write(ctx context.Context, batch []result) {
 	d.s.counters.Unsent.Add(int64(len(unsent)))
 }
 
-// persist runs a transaction, and again while the database is away, until ctx ends. An error means that nothing was written, or that nobody knows.
+// persist runs a transaction, and again while the database is away or has too much to do, until ctx ends. An error means that nothing was written, or that nobody knows.
 func (s *Service) persist(ctx context.Context, what string, fn func(context.Context, *db.Tx) error) error {
 	for {
 		save, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseMargin)
@@ -354,7 +355,7 @@ func (s *Service) persist(ctx context.Context, what string, fn func(context.Cont
 			return nil
 		}
 		s.log.Warn(what, "error", err)
-		if !db.Down(err) && !errors.Is(err, context.DeadlineExceeded) {
+		if !db.Down(err) && !fault.Is(err, fault.Unavailable) && !errors.Is(err, context.DeadlineExceeded) {
 			return err // this node was declared dead, or the lease will end
 		}
 		select {
