@@ -37,7 +37,7 @@ func (ep *Endpoint) Counters() Counters {
 		Dialogs: ep.Dialogs(),
 	}
 	ep.mu.Lock()
-	snapshot.Streams = len(ep.streams)
+	snapshot.Streams = len(ep.open)
 	ep.mu.Unlock()
 	for _, sh := range ep.shards {
 		sh.mu.Lock()

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,7 +72,8 @@ type Endpoint struct {
 
 	mu      sync.Mutex
 	closing bool
-	streams map[streamKey]*stream
+	open    map[*stream]struct{}  // all connections, at most maxStreams
+	streams map[streamKey]*stream // the one of each peer that is used; calls that began at once may have more
 }
 
 // New checks the configuration. Nothing is opened before Run.
@@ -105,7 +108,7 @@ func New(cfg Config, handler Handler) (*Endpoint, error) {
 		cfg.Now = time.Now
 	}
 	ep := &Endpoint{
-		cfg: cfg, handler: handler, log: cfg.Logger, streams: map[streamKey]*stream{},
+		cfg: cfg, handler: handler, log: cfg.Logger, open: map[*stream]struct{}{}, streams: map[streamKey]*stream{},
 		tick: min(max(cfg.T1/20, time.Millisecond), 10*time.Millisecond),
 	}
 	ep.sources = sources{rate: cfg.SourceRate, bucket: map[netip.Addr]bucket{}}
@@ -246,10 +249,7 @@ func (ep *Endpoint) hangUpAll() {
 func (ep *Endpoint) close() {
 	ep.mu.Lock()
 	ep.closing = true
-	open := make([]*stream, 0, len(ep.streams))
-	for _, s := range ep.streams {
-		open = append(open, s)
-	}
+	open := slices.Collect(maps.Keys(ep.open))
 	ep.mu.Unlock()
 	for _, s := range open {
 		s.close()
@@ -289,7 +289,7 @@ func (ep *Endpoint) flowByName(name string) (flow, error) {
 	if transport == "UDP" {
 		return ep.flowTo(ep.ctx, transport, remote)
 	}
-	if s := ep.openStream(transport, remote); s != nil {
+	if s := ep.openStream(streamKey{transport: transport, remote: remote}); s != nil {
 		return flow{stream: s, remote: remote}, nil
 	}
 	return flow{}, errStreamClosed

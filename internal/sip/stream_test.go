@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -53,6 +54,23 @@ func TestStreamMessagesMayComeInPieces(t *testing.T) {
 		t.Errorf("offer %q", call.Offer())
 	}
 	call.Hangup(Reason{})
+}
+
+func TestConnectionsDialledAtOnceAreAllClosedAtTheEnd(t *testing.T) {
+	a, b := newPhone(t), newPhone(t)
+	const calls = 8
+	var dialled sync.WaitGroup
+	for range calls {
+		dialled.Go(func() { a.dial(t, b.addr(), overTCP) })
+	}
+	dialled.Wait()
+	for range calls {
+		b.incoming(t)
+	}
+	a.stop() // returns when every connection's goroutines have ended
+	if n := a.Counters().Streams; n != 0 {
+		t.Errorf("%d connections are open", n)
+	}
 }
 
 func TestOversizedStreamMessageClosesTheConnection(t *testing.T) {

@@ -56,7 +56,7 @@ func TestCertificateOfTheDomainIsAskedForWhereverItIs(t *testing.T) {
 	expect[Ended](t, out)
 	req := InviteRequest{Body: []byte("v=0\r\n")}
 	over("mallory.example")(&req)
-	if _, err := newPhone(t, secure).Endpoint.Invite(t.Context(), req); err == nil {
-		t.Error("another domain's certificate is taken")
+	if _, err := a.Endpoint.Invite(t.Context(), req); err == nil {
+		t.Error("another domain's certificate, or its connection, is taken")
 	}
 }

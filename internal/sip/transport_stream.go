@@ -27,6 +27,7 @@ type stream struct {
 	transport string
 	local     netip.AddrPort
 	remote    netip.AddrPort
+	name      string // host that a peer we dialled over TLS has proved to be
 	out       chan []byte
 	done      chan struct{}
 	once      sync.Once
@@ -204,11 +205,12 @@ func contentLength(line string) (int, bool) {
 func (ep *Endpoint) addStream(s *stream) bool {
 	s.ep, s.out, s.done = ep, make(chan []byte, streamQueue), make(chan struct{})
 	ep.mu.Lock()
-	if ep.closing || len(ep.streams) >= maxStreams {
+	if ep.closing || len(ep.open) >= maxStreams {
 		ep.mu.Unlock()
 		return false
 	}
-	ep.streams[streamKey{s.transport, s.remote}] = s
+	ep.open[s] = struct{}{}
+	ep.streams[s.key()] = s
 	ep.wg.Add(2)
 	ep.mu.Unlock()
 	go func() { defer ep.wg.Done(); s.write(ep.ctx) }()
@@ -216,28 +218,38 @@ func (ep *Endpoint) addStream(s *stream) bool {
 	return true
 }
 
+// streamKey is what makes a connection good for another request. Two hosts behind one address are two peers over TLS: each must show its own
+// certificate (RFC 5923 §4).
 type streamKey struct {
 	transport string
 	remote    netip.AddrPort
+	name      string
 }
+
+func (s *stream) key() streamKey { return streamKey{s.transport, s.remote, s.name} }
 
 func (ep *Endpoint) forget(s *stream) {
 	ep.mu.Lock()
-	if ep.streams[streamKey{s.transport, s.remote}] == s {
-		delete(ep.streams, streamKey{s.transport, s.remote})
+	delete(ep.open, s)
+	if ep.streams[s.key()] == s {
+		delete(ep.streams, s.key())
 	}
 	ep.mu.Unlock()
 }
 
-func (ep *Endpoint) openStream(transport string, remote netip.AddrPort) *stream {
+func (ep *Endpoint) openStream(k streamKey) *stream {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	return ep.streams[streamKey{transport, remote}]
+	return ep.streams[k]
 }
 
 // streamTo reuses a connection (RFC 3261 §18) or dials one.
 func (ep *Endpoint) streamTo(ctx context.Context, transport string, remote netip.AddrPort) (*stream, error) {
-	if s := ep.openStream(transport, remote); s != nil {
+	name := ""
+	if transport == "TLS" {
+		name, _ = ctx.Value(serverName{}).(string)
+	}
+	if s := ep.openStream(streamKey{transport, remote, name}); s != nil {
 		return s, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, streamDial)
@@ -247,6 +259,7 @@ func (ep *Endpoint) streamTo(ctx context.Context, transport string, remote netip
 		return nil, err
 	}
 	s := newStream(transport, conn)
+	s.name = name
 	if !ep.addStream(s) {
 		conn.Close()
 		return nil, errStreamClosed
