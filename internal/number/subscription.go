@@ -26,13 +26,13 @@ func (s *Service) changeFeatures(ctx context.Context, tx *db.Tx, l *Lease, c Cha
 	if err != nil {
 		return err
 	}
-	smsNRC := prices.SMSNRC
+	smsOnce := prices.SMSNRC
 	if feeWithSubscription(l.TN) {
-		smsNRC = 0
+		smsOnce = 0
 	}
 	for _, f := range []feature{
 		{"voice", c.Voice, &l.On.Voice, prices.VoiceNRC, prices.VoiceMRC},
-		{"sms", c.SMS, &l.On.SMS, smsNRC, prices.SMSMRC},
+		{"sms", c.SMS, &l.On.SMS, smsOnce, prices.SMSMRC},
 		{"mms", c.MMS, &l.On.MMS, prices.MMSNRC, prices.MMSMRC},
 		{"fax", c.Fax, &l.On.Fax, prices.FaxNRC, prices.FaxMRC},
 		{"emergency", c.Emergency, &l.On.Emergency, prices.EmergencyNRC, prices.EmergencyMRC},
