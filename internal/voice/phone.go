@@ -126,7 +126,7 @@ func (p *phone) Dial(ctx context.Context, r flow.DialRequest) flow.DialResult {
 
 // ringSound is a customer's sound in place of the ring tone; one that cannot be had is the tone.
 func (p *phone) ringSound(ctx context.Context, url string) (string, audio.Source) {
-	samples, err := fetcher{s: p.script.s}.Media(ctx, url)
+	samples, err := fetcher{s: p.script.s, account: p.script.account.ID}.Media(ctx, url)
 	if err != nil || len(samples) == 0 {
 		return call.RingbackTone, nil
 	}

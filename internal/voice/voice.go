@@ -208,6 +208,7 @@ type Service struct {
 	awaited waiters
 	hots    hots
 	parsed  documents
+	sounds  sounds
 	lost    chan struct{} // bound 1: a full one says the same; a node was declared dead
 
 	stop     context.Context // ends the scripts at the end of Run

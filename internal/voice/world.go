@@ -21,6 +21,7 @@ const (
 	longestMedia  = 10 * time.Minute
 	mediaTimeout  = 10 * time.Second
 	longestRecord = 4 * time.Hour
+	notModified   = 304
 )
 
 // recordLimits bound recordings of our own.
@@ -54,8 +55,9 @@ func spoken(r flow.SayRequest) speech.Request {
 
 // fetcher makes the HTTP requests of call XML.
 type fetcher struct {
-	s      *Service
-	secret string // signs what asks to be signed; "" does not
+	s       *Service
+	account string // whose document it is
+	secret  string // signs what asks to be signed; "" does not
 }
 
 // Fetch implements flow.Fetcher.
@@ -99,9 +101,26 @@ func (f fetcher) Media(ctx context.Context, url string) ([]int16, error) {
 		}
 		return f.s.samples(ctx, r.Key)
 	}
-	a, err := f.s.cfg.Fetch.Do(ctx, fetch.Request{URL: url, Timeout: mediaTimeout, RedirectLimit: fetch.MaxRedirects, MaxBody: maxMedia})
+	return f.remote(ctx, url)
+}
+
+// remote gives the sound of a customer's server, from memory as long as that allows.
+func (f fetcher) remote(ctx context.Context, url string) ([]int16, error) {
+	r := fetch.Request{URL: url, Timeout: mediaTimeout, RedirectLimit: fetch.MaxRedirects, MaxBody: maxMedia}
+	kept, known := f.s.sounds.get(f.account + " " + url)
+	if known && f.s.now().Before(kept.until) {
+		return kept.samples, nil
+	}
+	if known && kept.etag != "" {
+		r.Header = map[string][]string{"If-None-Match": {kept.etag}}
+	}
+	a, err := f.s.cfg.Fetch.Do(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", flow.ErrMediaMissing, err)
+	}
+	if known && a.Status == notModified {
+		f.s.sounds.keep(kept, a.Header, f.s.now())
+		return kept.samples, nil
 	}
 	if a.Status < 200 || a.Status > 299 || a.Truncated {
 		return nil, flow.ErrMediaMissing
@@ -110,6 +129,7 @@ func (f fetcher) Media(ctx context.Context, url string) ([]int16, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", flow.ErrMediaUnplayable, err)
 	}
+	f.s.sounds.keep(sound{key: f.account + " " + url, samples: samples}, a.Header, f.s.now())
 	return samples, nil
 }
 
