@@ -206,6 +206,8 @@ type priceChange struct {
 	EmergencyMRC *money.Amount `json:"emergency_mrc,omitempty"`
 	EmergencyIn  *money.Amount `json:"emergency_incoming_per_min_cost,omitempty"`
 	EmergencyOut *money.Amount `json:"emergency_outgoing_per_min_cost,omitempty"`
+	TTS          *money.Amount `json:"tts_per_char_cost,omitempty"`
+	ASR          *money.Amount `json:"call_asr_per_15s_cost,omitempty"`
 }
 
 // given is the change by the wire names of its members.

@@ -38,6 +38,8 @@ type Prices struct {
 	EmergencyMRC money.Amount `json:"emergency_mrc"`
 	EmergencyIn  money.Amount `json:"emergency_incoming_per_min_cost"`
 	EmergencyOut money.Amount `json:"emergency_outgoing_per_min_cost"`
+	TTS          money.Amount `json:"tts_per_char_cost"`
+	ASR          money.Amount `json:"call_asr_per_15s_cost"` // of started 15 seconds
 }
 
 // Plan is a price plan of numbers, a platform TN profile on the wire.

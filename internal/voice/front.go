@@ -201,13 +201,18 @@ func (s *Service) screen(ctx context.Context, a *arrival) (cause *call.Cause, er
 	return nil, nil
 }
 
+// planRate gives what a plan costs an account.
+func (s *Service) planRate(ctx context.Context, account, plan string) (Rate, error) {
+	return s.hots.rates.get(account+" "+plan, s.now(), func() (Rate, error) {
+		prices, err := s.cfg.Billing.Prices(ctx, s.db.Read(), account, plan)
+		return Rate{PerMin: prices.VoiceIn, MinTime: inboundSteps, Interval: inboundSteps, Character: prices.TTS}, err
+	})
+}
+
 // inboundRate finds what the call costs, and whether the first increment can be paid.
 func (s *Service) inboundRate(ctx context.Context, a *arrival) (enough bool, err error) {
 	l := a.lease
-	a.rate, err = s.hots.rates.get(l.Account+" "+l.Plan, s.now(), func() (Rate, error) {
-		prices, err := s.cfg.Billing.Prices(ctx, s.db.Read(), l.Account, l.Plan)
-		return Rate{PerMin: prices.VoiceIn, MinTime: inboundSteps, Interval: inboundSteps}, err
-	})
+	a.rate, err = s.planRate(ctx, l.Account, l.Plan)
 	if err != nil || a.rate.PerMin == 0 {
 		return err == nil, err
 	}

@@ -73,7 +73,7 @@ func (s *Service) newScript(c live, t *tag, d document) *script {
 	sc := &script{s: s, c: c, tag: t, doc: d, park: defaultParkTimeout, pushed: make(chan struct{}, 1)}
 	sc.records.s, sc.records.news = s, make(chan struct{})
 	sc.machine = flow.New(flow.Config{
-		Phone: c.Phone(sc), Voices: voices{s}, Fetcher: fetcher{s, c.A().Account, d.secret}, Recordings: &sc.records, Journal: sc,
+		Phone: c.Phone(sc), Voices: voices{s, c.A()}, Fetcher: fetcher{s, c.A().Account, d.secret}, Recordings: &sc.records, Journal: sc,
 		Meta: t.meta.all(), MetaSet: t.meta.set, Now: s.now, Call: sc.entity, App: sc.appEntity,
 	})
 	return sc

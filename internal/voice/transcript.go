@@ -140,15 +140,19 @@ type understood struct {
 }
 
 // keepTranscript stores the result and tells of it, in the transaction that ends the job. A record that was erased meanwhile keeps nothing.
-func (s *Service) keepTranscript(ctx context.Context, j jobs.Job, p transcriptJob, heard understood) error {
+func (s *Service) keepTranscript(ctx context.Context, j jobs.Job, p transcriptJob, result understood) error {
 	var done *Record
 	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
 		done = nil
+		heard := result
 		r, err := recordOf(ctx, tx, "", p.Record)
 		if err != nil {
 			return err
 		}
 		if r.waitsFor(p.Transcript) {
+			if err := s.chargeTranscript(ctx, tx, &r, &heard); err != nil {
+				return err
+			}
 			r.hear(heard, s.now())
 			if err := saveRecords(ctx, tx, []*Record{&r}); err != nil {
 				return err

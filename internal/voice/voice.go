@@ -104,6 +104,7 @@ type Channels interface {
 type Rate struct {
 	PerMin, Setup            money.Amount
 	MinTime, Interval, Grace int
+	Character                money.Amount // of a spoken one, by the number's plan
 }
 
 // inboundSteps are the usual increments of inbound calls (voice-semantics §9).

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/opentact/opentact/internal/audio"
 	"github.com/opentact/opentact/internal/fetch"
 	"github.com/opentact/opentact/internal/ident"
 	"github.com/opentact/opentact/internal/speech"
+	"github.com/opentact/opentact/internal/voice/call"
 	"github.com/opentact/opentact/internal/voice/flow"
 )
 
@@ -27,8 +29,11 @@ const (
 // recordLimits bound recordings of our own.
 var recordLimits = audio.Limits{MaxBytes: 1 << 30, MaxDuration: longestRecord}
 
-// voices speaks for call XML.
-type voices struct{ s *Service }
+// voices speaks for call XML, at the account's cost.
+type voices struct {
+	s   *Service
+	leg call.Leg
+}
 
 // Speak implements flow.Voices.
 func (v voices) Speak(ctx context.Context, r flow.SayRequest) ([]int16, string, error) {
@@ -44,6 +49,8 @@ func (v voices) Speak(ctx context.Context, r flow.SayRequest) ([]int16, string, 
 	case err != nil && ctx.Err() == nil:
 		v.s.log.Warn("speech engine", "error", err)
 		err = flow.ErrTTS
+	case err == nil && !r.Free:
+		err = v.s.chargeSpeech(ctx, &v.leg, utf8.RuneCountInString(r.Text))
 	}
 	return samples, voice.Code, err
 }

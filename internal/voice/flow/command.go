@@ -189,7 +189,7 @@ func (m *Machine) runError(ctx context.Context, b place, reason string) next {
 
 // speakReason says why a command failed. It is no command: it reports nothing and nothing depends on it.
 func (m *Machine) speakReason(ctx context.Context, reason string) {
-	samples, _, err := m.cfg.Voices.Speak(ctx, SayRequest{Text: reason, Lang: "en-US", Gender: "FEMALE", Type: "Standard"})
+	samples, _, err := m.cfg.Voices.Speak(ctx, SayRequest{Text: reason, Lang: "en-US", Gender: "FEMALE", Type: "Standard", Free: true})
 	if err != nil || m.answer(ctx) != nil {
 		return
 	}

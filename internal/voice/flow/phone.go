@@ -207,6 +207,7 @@ type SayRequest struct {
 	Text, Code, Lang string
 	Gender           string // MALE or FEMALE
 	Type             string // Standard or WaveNet
+	Free             bool   `json:",omitempty"` // no command asks for it, so nobody pays
 }
 
 // Fetcher makes the HTTP requests of a flow.
