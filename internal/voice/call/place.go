@@ -51,9 +51,9 @@ func (t *try) failure() (Cause, bool) {
 	f := t.failed
 	switch f.Why {
 	case sip.NoResponse:
-		return Cause{Q850: TimerExpired, SIP: 408}.complete(), !t.early.done
+		return Cause{Q850: TimerExpired, SIP: 408, By: ByPlatform}.complete(), !t.early.done
 	case sip.Unreachable:
-		return Cause{Q850: OutOfOrder}.complete(), !t.early.done
+		return Cause{Q850: OutOfOrder, By: ByPlatform}.complete(), !t.early.done
 	case sip.RingedOut:
 		return Cause{Q850: NoAnswer, By: ByPlatform}.complete(), false
 	case sip.CanceledByUs:
@@ -90,15 +90,16 @@ func (c *Call) reach(ctx context.Context, l *leg, attempts []Attempt, news func(
 		if c.awaitTry(ctx, l, t, news) {
 			return nil
 		}
-		var again bool
-		if cause, again = t.failure(); ctx.Err() != nil {
+		if ctx.Err() != nil {
 			cause = c.given(ctx)
 			break
 		}
-		if l.state().Over() {
+		if l.state().Over() { // by a command, while the try was under way
 			cause = l.snapshot().Cause
+			break
 		}
-		if !again {
+		var again bool
+		if cause, again = t.failure(); !again {
 			break
 		}
 	}
