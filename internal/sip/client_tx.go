@@ -72,6 +72,7 @@ func (tx *clientTx) start() {
 func (tx *clientTx) again() {
 	tx.mu.Lock()
 	var packet []byte
+	to := tx.flow // an accepted answer changes it
 	if tx.state == txCalling || tx.state == txProceeding && !tx.invite {
 		packet = tx.packet
 		tx.interval *= 2
@@ -83,7 +84,7 @@ func (tx *clientTx) again() {
 	tx.mu.Unlock()
 	if packet != nil {
 		tx.sh.ep.count.retransmitsOut.Add(1)
-		tx.flow.send(packet)
+		to.send(packet)
 	}
 }
 
