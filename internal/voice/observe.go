@@ -24,9 +24,9 @@ type tag struct {
 	far     e164.Number // of the other party; "" when it has none
 	charge  string
 	rate    Rate
+	hops    int // of an inbound call that this server made itself
 	meta    *metaBag
 	hook    hook
-	hops    int  // of an inbound call that this server made itself
 	refused bool // no webhook tells of a refused call
 }
 
