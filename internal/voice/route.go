@@ -25,9 +25,6 @@ const (
 	hopsHeader   = "X-Opentact-Hops" // how many numbers of this server the call went through
 )
 
-// maxHops is how often a call may go on from one number of this server to another: each may ring several, and documents that dial each other would never end.
-const maxHops = 5
-
 // sipPort and sipsPort are where a host listens that names no port.
 const (
 	sipPort  = 5060
@@ -195,6 +192,9 @@ func (s *Service) toNumber(ctx context.Context, t target, n e164.Number) ([]call
 	}
 	return []call.Attempt{s.loop(t, n, caller)}, nil
 }
+
+// maxHops is how often a call may go on from one number of this server to another: each may ring several, and documents that dial each other would never end.
+const maxHops = 5
 
 // loop is a call of this server to itself: the called number's own front handles it.
 func (s *Service) loop(t target, n, caller e164.Number) call.Attempt {
