@@ -192,8 +192,11 @@ func TestTenBadTriesThrottleTheAddress(t *testing.T) {
 
 func TestTenBadTriesThrottleTheEmailFromAnywhere(t *testing.T) {
 	a := New(Options{Auth: folk()})
+	spellings, n := []string{"Ann@example.org", " ann@example.org", "ANN@example.org\t"}, 0
 	try := func(ip, password string) error {
-		_, err := a.Authenticate(t.Context(), Credentials{Kind: Basic, User: "Ann@example.org", Password: password, RemoteIP: ip}, "", Rule{Auth: User})
+		n++
+		user := spellings[n%len(spellings)]
+		_, err := a.Authenticate(t.Context(), Credentials{Kind: Basic, User: user, Password: password, RemoteIP: ip}, "", Rule{Auth: User})
 		return err
 	}
 	for i := range 10 {

@@ -214,7 +214,7 @@ func (q *request) readMultipart(b []byte, boundary string) error {
 			return fault.Invalid("", "invalid multipart body", nil)
 		}
 		if n >= maxParts {
-			return fault.Newf(fault.TooLarge, "Request too large: more than %d parts", maxParts)
+			return fault.New(fault.TooLarge)
 		}
 		data, err := io.ReadAll(p)
 		if err != nil {

@@ -220,7 +220,7 @@ func letters(s string) bool {
 
 // checkURL takes absolute http and https URLs with a host (rest-conventions §6).
 func checkURL(s string) string {
-	if len(s) > maxURL {
+	if utf8.RuneCountInString(s) > maxURL {
 		return "must have at most " + strconv.Itoa(maxURL) + " characters"
 	}
 	u, err := url.Parse(s)

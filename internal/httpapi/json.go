@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -150,7 +151,7 @@ func checkJSON(b []byte) error {
 			depth++
 			values++
 			if depth > maxDepth {
-				return fault.Newf(fault.InvalidJSON, "Invalid JSON: nested deeper than %d levels", maxDepth)
+				return badJSON("nested deeper than " + strconv.Itoa(maxDepth) + " levels")
 			}
 		case '}', ']':
 			depth--
@@ -158,10 +159,15 @@ func checkJSON(b []byte) error {
 			values++
 		}
 		if values > maxValues {
-			return fault.Newf(fault.InvalidJSON, "Invalid JSON: more than %d values", maxValues)
+			return badJSON("more than " + strconv.Itoa(maxValues) + " values")
 		}
 	}
 	return nil
+}
+
+// badJSON is a document beyond a limit; the message is the one text of its code (rest-conventions §4).
+func badJSON(why string) error {
+	return &fault.Error{Code: fault.InvalidJSON, Fields: map[string]fault.Field{"": {Message: why}}}
 }
 
 // The functions below walk a document that checkJSON has accepted; on anything else they only promise to end.

@@ -155,6 +155,11 @@ func (n *node) methods(segs []string, out map[string]bool) {
 func (n *node) allow(segs []string) string {
 	set := map[string]bool{}
 	n.methods(segs, set)
+	return allowHeader(set)
+}
+
+// allowHeader is the value of the Allow header of a path with these methods, empty when there are none.
+func allowHeader(set map[string]bool) string {
 	if len(set) == 0 {
 		return ""
 	}

@@ -72,15 +72,35 @@ func (a *API) dispatch(ctx context.Context, st *state) {
 			allow = a.routes.allow(full)
 		}
 	}
+	if allow == "" {
+		a.mounted(ctx, st)
+		return
+	}
+	a.unserved(ctx, st, allow)
+}
+
+// unserved answers a request whose path has other methods, or none at all.
+func (a *API) unserved(ctx context.Context, st *state, allow string) {
 	switch {
-	case allow != "" && r.Method == http.MethodOptions:
+	case allow == "":
+		a.fail(ctx, st, fault.New(fault.NotFound))
+	case st.r.Method == http.MethodOptions:
 		a.preflight(st, allow)
-	case allow != "":
+	default:
 		st.w.Header().Set("Allow", allow)
 		a.fail(ctx, st, fault.New(fault.MethodNotAllowed))
-	default:
-		a.mounted(ctx, st)
 	}
+}
+
+// mountMethods are the methods under which a raw handler has the path, as Allow lists them.
+func (a *API) mountMethods(r *http.Request) string {
+	set := map[string]bool{}
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if _, pattern := a.mounts.Handler(&http.Request{Method: m, URL: r.URL, Host: r.Host}); pattern != "" {
+			set[m] = true
+		}
+	}
+	return allowHeader(set)
 }
 
 // aliasable tells whether a first segment belongs to the alias without /rest (rest-conventions §1).
@@ -121,7 +141,7 @@ func (a *API) operate(ctx context.Context, st *state, m match, segs []string) {
 func (a *API) mounted(ctx context.Context, st *state) {
 	h, pattern := a.mounts.Handler(st.r)
 	if pattern == "" {
-		a.fail(ctx, st, fault.New(fault.NotFound))
+		a.unserved(ctx, st, a.mountMethods(st.r))
 		return
 	}
 	st.label = pattern

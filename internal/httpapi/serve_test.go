@@ -496,3 +496,26 @@ func TestStorageThatIsAwayIsA503(t *testing.T) {
 		t.Errorf("got %s", r.text)
 	}
 }
+
+func TestMountHasItsMethodsToo(t *testing.T) {
+	b := newBench(t, nil)
+	b.Mount("GET /object/{file}", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "file") }))
+	b.do(t, "GET", "/object/a", "").want(t, 200)
+	b.do(t, "HEAD", "/object/a", "").want(t, 200)
+	if r := b.do(t, "DELETE", "/object/a", "").want(t, 405); r.header.Get("Allow") != "GET, HEAD, OPTIONS" || r.body["meta"] != "method_not_allowed" {
+		t.Errorf("%s, Allow %q", r.text, r.header.Get("Allow"))
+	}
+	if r := b.do(t, "OPTIONS", "/object/a", "").want(t, 204); r.header.Get("Access-Control-Allow-Methods") != "GET, HEAD, OPTIONS" {
+		t.Errorf("preflight %v", r.header)
+	}
+	b.do(t, "GET", "/object/a/b", "").want(t, 404)
+}
+
+func TestDeepDocumentIsInvalidJSONInOneText(t *testing.T) {
+	b := messages(t)
+	r := b.do(t, "POST", "/rest/sms", `{"meta":`+strings.Repeat("[", maxDepth+1)+strings.Repeat("]", maxDepth+1)+`}`).want(t, 400)
+	fields, _ := r.body["fields"].(map[string]any)
+	if r.body["message"] != "Invalid JSON" || r.body["meta"] != "invalid_json" || fields["params"] == nil {
+		t.Errorf("got %s", r.text)
+	}
+}

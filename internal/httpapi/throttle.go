@@ -76,7 +76,7 @@ func tryKeys(c Credentials) []string {
 		keys = append(keys, addressKey(c.RemoteIP))
 	}
 	if c.Kind == Basic && c.User != "" {
-		keys = append(keys, "mail:"+strings.ToLower(c.User))
+		keys = append(keys, "mail:"+strings.ToLower(strings.TrimSpace(c.User))) // as users are found
 	}
 	return keys
 }
