@@ -454,6 +454,11 @@ func (s *Service) knownZone(name string) bool {
 	if s.parts.Dictionary != nil {
 		return s.parts.Dictionary.TimeZone(name) != nil
 	}
+	return isZone(name)
+}
+
+// isZone tells the name of a zone of the IANA time zone database.
+func isZone(name string) bool {
 	_, err := time.LoadLocation(name)
 	return err == nil && name != "Local"
 }
@@ -491,7 +496,7 @@ func checkEmail(f *fault.Fields, path, v string) {
 
 func checkURL(f *fault.Fields, path, v string, most int) {
 	u, err := url.Parse(v)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || len(v) > most {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || utf8.RuneCountInString(v) > most {
 		f.Add(path, "invalid URL", v)
 	}
 }

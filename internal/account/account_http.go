@@ -83,6 +83,16 @@ type accountPatch struct {
 	ProfileDefault httpapi.Opt[string]      `json:"messaging_profile_default" format:"uuid"`
 }
 
+// Validate checks what the tags do not say.
+func (in *accountPatch) Validate(f *fault.Fields) {
+	if in.Email.Has() {
+		checkEmail(f, "email", in.Email.V)
+	}
+	if zone := in.TimeZone.V; zone != "" && !isZone(zone) {
+		f.Add("time_zone", "unknown time zone", zone)
+	}
+}
+
 func (s *Service) httpPatchAccount(ctx context.Context, in *accountPatch) (accountWire, error) {
 	p := Patch{
 		Name: newValue(in.Name), Email: newValue(in.Email), Address1: newValue(in.Address1), Address2: newValue(in.Address2), ZipCode: newValue(in.ZipCode),
@@ -104,10 +114,10 @@ func (s *Service) httpUsers(ctx context.Context, in *httpapi.List) ([]userRef, e
 	return httpapi.Listed(ctx, *in, list, func(u *User) (userRef, error) { return s.userRef(u), nil })
 }
 
-func (s *Service) httpAddUser(ctx context.Context, in *userNew) (userWire, error) {
+func (s *Service) httpAddUser(ctx context.Context, in *userMembers) (userWire, error) {
 	id := httpapi.Who(ctx)
 	n := in.plain()
-	n.AccountName, n.AccountEmail, n.Made = "", "", s.keepUser
+	n.Made = s.keepUser
 	u, err := s.AddUser(ctx, asker(id), id.Account, n)
 	return s.shown(ctx, u, err)
 }
@@ -220,11 +230,11 @@ type adminPatch struct {
 	Disabled httpapi.Opt[bool] `json:"disabled" notnull:"true"`
 }
 
-// limitsInput changes single limits; null lifts one.
+// limitsInput changes single limits; null lifts one, as does 0 where a number is read back.
 type limitsInput struct {
-	Channels     httpapi.Opt[int]          `json:"channels" min:"1"`
-	CPS          httpapi.Opt[float64]      `json:"cps" above:"0"`
-	SMSPerSecond httpapi.Opt[float64]      `json:"sms_per_second" above:"0"`
+	Channels     httpapi.Opt[int]          `json:"channels" min:"0"`
+	CPS          httpapi.Opt[float64]      `json:"cps" min:"0"`
+	SMSPerSecond httpapi.Opt[float64]      `json:"sms_per_second" min:"0"`
 	DailySpend   httpapi.Opt[money.Amount] `json:"daily_spend" above:"0"`
 }
 

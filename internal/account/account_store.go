@@ -48,10 +48,13 @@ func loadAccount(ctx context.Context, q db.Querier, id string) (Account, error) 
 
 // missing gives "no rows" its public meaning.
 func missing(entity string, err error) error {
-	if errors.Is(err, sql.ErrNoRows) {
-		return fault.Missing(entity)
+	switch {
+	case !errors.Is(err, sql.ErrNoRows):
+		return err
+	case entity == "":
+		return fault.New(fault.NotFound)
 	}
-	return err
+	return fault.Missing(entity)
 }
 
 // lockAccount reads an account that will be changed.

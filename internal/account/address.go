@@ -52,7 +52,7 @@ func (s *Service) applyAddress(a *Address, p AddressPatch) error {
 		return err
 	}
 	if s.parts.Dictionary != nil && s.parts.Dictionary.Country(a.Country) == nil || s.parts.Dictionary == nil && !isCountry(a.Country) {
-		return fault.Missing("Country")
+		return fault.New(fault.NotFound)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/httpapi"
 )
 
@@ -77,7 +78,11 @@ type people struct {
 // peopleOf prepares for objects of one account.
 func (s *Service) peopleOf(ctx context.Context, account string) (*people, error) {
 	a, err := loadAccount(ctx, s.db.Read(), account)
-	return &people{s: s, account: refOf(&a), users: map[string]*userRef{}}, err
+	if err != nil {
+		return nil, err
+	}
+	ref, err := s.accountRef(ctx, s.db.Read(), &a)
+	return &people{s: s, account: ref, users: map[string]*userRef{}}, err
 }
 
 func (p *people) user(ctx context.Context, id string) (*userRef, error) {
@@ -274,6 +279,16 @@ type hoursNew struct {
 	TimeTo   int64   `json:"time_to" required:"true" min:"0" max:"86400"`
 }
 
+// Validate checks that the span is one.
+func (in *hoursNew) Validate(f *fault.Fields) { checkSpan(f, in.TimeFrom, in.TimeTo) }
+
+// checkSpan leaves an end of 0 to the rules: it also stands for one that is missing, or was refused already.
+func checkSpan(f *fault.Fields, from, to int64) {
+	if to > 0 && from >= to {
+		f.Add("time_from", "must be before time_to", from)
+	}
+}
+
 // seconds is a number of seconds as a duration; nil stays nil.
 func seconds(n *int64) *time.Duration {
 	if n == nil {
@@ -300,6 +315,13 @@ type hoursPatch struct {
 	DOW      httpapi.Opt[string] `json:"dow" enum:"sun,mon,tue,wed,thu,fri,sat" notnull:"true"`
 	TimeFrom httpapi.Opt[int64]  `json:"time_from" min:"0" max:"86400" notnull:"true"`
 	TimeTo   httpapi.Opt[int64]  `json:"time_to" min:"0" max:"86400" notnull:"true"`
+}
+
+// Validate checks that the span is one, when both ends are given.
+func (in *hoursPatch) Validate(f *fault.Fields) {
+	if in.TimeFrom.Set && in.TimeTo.Set {
+		checkSpan(f, in.TimeFrom.V, in.TimeTo.V)
+	}
 }
 
 func (s *Service) httpPatchHours(ctx context.Context, in *hoursPatch) (hoursWire, error) {

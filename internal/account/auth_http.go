@@ -358,6 +358,9 @@ type tokenNew struct {
 	Scopes []string `json:"scopes" maxItems:"32" doc:"* or groups, each alone or with :read"`
 }
 
+// Validate checks the scopes.
+func (in *tokenNew) Validate(f *fault.Fields) { checkScopes(f, in.Scopes) }
+
 func (s *Service) httpNewToken(ctx context.Context, in *tokenNew) (tokenWire, error) {
 	id := httpapi.Who(ctx)
 	t, secret, err := s.CreateToken(ctx, id.User, NewToken{Name: in.Name, TTL: time.Duration(in.TTL) * time.Second, Scopes: in.Scopes, Within: id.Scopes})

@@ -53,11 +53,17 @@ func (s *Service) AddToCart(ctx context.Context, user string, payload json.RawMe
 
 func checkCart(payload json.RawMessage, ttl time.Duration) error {
 	var f fault.Fields
+	checkPayload(&f, payload)
+	if ttl < minTTL {
+		f.Add("ttl", "must be at least 60 seconds", int64(ttl/time.Second))
+	}
+	return f.Err()
+}
+
+func checkPayload(f *fault.Fields, payload json.RawMessage) {
 	if len(payload) > maxCartPayload {
 		f.Add("payload", "must have at most 64 KiB", nil)
 	}
-	checkTTL(&f, ttl)
-	return f.Err()
 }
 
 // ChangeCart changes an entry; a nil payload or a zero ttl stays as it was. A given ttl begins now.

@@ -89,7 +89,7 @@ func (s *Service) Reset(ctx context.Context, secret, password string, done func(
 			return err
 		}
 		if !u.DeletedOn.IsZero() {
-			return fault.Missing("Token")
+			return fault.New(fault.NotFound)
 		}
 		if err := useReset(ctx, tx, hashToken(secret), s.now()); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -67,8 +68,8 @@ func (s *Service) userRoutes(a *httpapi.API) {
 	}, s.httpReset)
 }
 
-// userNew is UserNew.
-type userNew struct {
+// userMembers are those of UserNew that stand for the user alone.
+type userMembers struct {
 	Email       string        `json:"email" required:"true" minLength:"5" maxLength:"80" format:"email"`
 	Password    string        `json:"password" required:"true" minLength:"3" maxLength:"255" format:"password"`
 	PhoneNumber *string       `json:"phone_number" minLength:"3" maxLength:"16" lenient:"true"`
@@ -78,22 +79,37 @@ type userNew struct {
 	DOB         *httpapi.Time `json:"dob" doc:"date of birth"`
 	Avatar      *string       `json:"avatar" minLength:"10" maxLength:"255" format:"url"`
 	Role        *string       `json:"role" enum:"Admin,User,Provider" doc:"other than User: platform operators only"`
-	Account     *struct {
+}
+
+// Validate checks what the tags do not say.
+func (in *userMembers) Validate(f *fault.Fields) {
+	checkUser(f, &User{Email: in.Email, Role: RoleUser, PhoneNumber: val(in.PhoneNumber), FirstName: val(in.FirstName), LastName: val(in.LastName), Gender: val(in.Gender), Avatar: val(in.Avatar)})
+}
+
+// userNew is UserNew of a sign-up.
+type userNew struct {
+	userMembers
+	Account *struct {
 		Name  string `json:"name" required:"true" minLength:"1" maxLength:"255"`
 		Email string `json:"email" required:"true" minLength:"5" maxLength:"80" format:"email"`
 	} `json:"account" doc:"default: name and e-mail of the user"`
 }
 
-func (in *userNew) plain() NewUser {
+// Validate checks what the tags do not say.
+func (in *userNew) Validate(f *fault.Fields) {
+	in.userMembers.Validate(f)
+	if in.Account != nil {
+		checkEmail(f, "account.email", in.Account.Email)
+	}
+}
+
+func (in *userMembers) plain() NewUser {
 	n := NewUser{
 		Email: in.Email, Password: in.Password, PhoneNumber: val(in.PhoneNumber), FirstName: val(in.FirstName), LastName: val(in.LastName),
 		Gender: val(in.Gender), Avatar: val(in.Avatar), Role: Role(val(in.Role)),
 	}
 	if in.DOB != nil {
 		n.DOB = in.DOB.Time
-	}
-	if in.Account != nil {
-		n.AccountName, n.AccountEmail = in.Account.Name, in.Account.Email
 	}
 	return n
 }
@@ -108,6 +124,9 @@ func val[T any](p *T) (v T) {
 
 func (s *Service) httpSignUp(ctx context.Context, in *userNew) (userWire, error) {
 	n := in.plain()
+	if in.Account != nil {
+		n.AccountName, n.AccountEmail = in.Account.Name, in.Account.Email
+	}
 	n.Made = s.keepUser
 	u, err := s.SignUp(ctx, asker(httpapi.Who(ctx)), n)
 	return s.shown(ctx, u, err)
@@ -163,7 +182,15 @@ type userUpdate struct {
 	Role        httpapi.Opt[string]       `json:"role" enum:"Admin,User,Provider" notnull:"true"`
 }
 
-func (s *Service) httpPatchUser(ctx context.Context, in *userUpdate) (userWire, error) {
+// Validate checks what the tags do not say.
+func (in *userUpdate) Validate(f *fault.Fields) {
+	trial := User{Email: "some@body", Role: RoleUser}
+	p := in.patch()
+	p.apply(&trial)
+	checkUser(f, &trial)
+}
+
+func (in *userUpdate) patch() UserPatch {
 	p := UserPatch{
 		Email: newValue(in.Email), Password: newValue(in.Password), PhoneNumber: newValue(in.PhoneNumber), FirstName: newValue(in.FirstName),
 		LastName: newValue(in.LastName), Gender: newValue(in.Gender), Avatar: newValue(in.Avatar),
@@ -175,7 +202,11 @@ func (s *Service) httpPatchUser(ctx context.Context, in *userUpdate) (userWire, 
 		r := Role(in.Role.V)
 		p.Role = &r
 	}
-	u, err := s.UpdateUser(ctx, asker(httpapi.Who(ctx)), in.UUID, p)
+	return p
+}
+
+func (s *Service) httpPatchUser(ctx context.Context, in *userUpdate) (userWire, error) {
+	u, err := s.UpdateUser(ctx, asker(httpapi.Who(ctx)), in.UUID, in.patch())
 	return s.shown(ctx, u, err)
 }
 
@@ -292,22 +323,33 @@ func (s *Service) httpCart(ctx context.Context, in *httpapi.List) ([]cartWire, e
 
 type cartNew struct {
 	Payload json.RawMessage `json:"payload" required:"true" doc:"any JSON, at most 64 KiB"`
-	TTL     int64           `json:"ttl" min:"60" max:"315360000" default:"2592000" doc:"seconds"`
+	TTL     int64           `json:"ttl" min:"60" default:"2592000" doc:"seconds"`
+}
+
+// Validate checks the size of the payload.
+func (in *cartNew) Validate(f *fault.Fields) { checkPayload(f, in.Payload) }
+
+// lasting is a number of seconds as a duration, the longest one for those that are longer.
+func lasting(seconds int64) time.Duration {
+	return time.Duration(min(seconds, int64(math.MaxInt64/time.Second))) * time.Second
 }
 
 func (s *Service) httpNewCart(ctx context.Context, in *cartNew) (cartWire, error) {
-	e, err := s.AddToCart(ctx, httpapi.Who(ctx).User, in.Payload, time.Duration(in.TTL)*time.Second)
+	e, err := s.AddToCart(ctx, httpapi.Who(ctx).User, in.Payload, lasting(in.TTL))
 	return cartView(&e), err
 }
 
 type cartPatch struct {
 	UUID    string             `path:"uuid" format:"uuid"`
 	Payload json.RawMessage    `json:"payload"`
-	TTL     httpapi.Opt[int64] `json:"ttl" min:"60" max:"315360000" notnull:"true"`
+	TTL     httpapi.Opt[int64] `json:"ttl" min:"60" notnull:"true"`
 }
 
+// Validate checks the size of the payload.
+func (in *cartPatch) Validate(f *fault.Fields) { checkPayload(f, in.Payload) }
+
 func (s *Service) httpPatchCart(ctx context.Context, in *cartPatch) (cartWire, error) {
-	e, err := s.ChangeCart(ctx, httpapi.Who(ctx).User, in.UUID, in.Payload, time.Duration(in.TTL.V)*time.Second)
+	e, err := s.ChangeCart(ctx, httpapi.Who(ctx).User, in.UUID, in.Payload, lasting(in.TTL.V))
 	return cartView(&e), err
 }
 

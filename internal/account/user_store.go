@@ -129,7 +129,7 @@ func resetsSince(ctx context.Context, q db.Querier, user string, since time.Time
 func useReset(ctx context.Context, tx *db.Tx, hash string, now time.Time) error {
 	n, err := tx.Exec(ctx, `UPDATE password_reset SET used_on = $2 WHERE hash = $1 AND used_on IS NULL AND expired_on > $2`, hash, db.At(now))
 	if err == nil && n == 0 {
-		return fault.Missing("Token")
+		return fault.New(fault.NotFound)
 	}
 	return err
 }
@@ -143,5 +143,5 @@ func endResets(ctx context.Context, tx *db.Tx, user string, now time.Time) error
 // resetUser tells whose token it is, when it is good.
 func resetUser(ctx context.Context, q db.Querier, hash string, now time.Time) (user string, err error) {
 	err = q.QueryRow(ctx, `SELECT user_id FROM password_reset WHERE hash = $1 AND used_on IS NULL AND expired_on > $2`, hash, db.At(now)).Scan(&user)
-	return user, missing("Token", err)
+	return user, missing("", err)
 }

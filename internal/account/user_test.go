@@ -476,6 +476,9 @@ func TestAvatar(t *testing.T) {
 			t.Errorf("avatar %s", u.str("avatar"))
 		}
 		show := func(file string) (int, string, string) {
+			if a := b.do(nobody, "POST", "/object/avatar/"+file, nil).want(405); a.Header.Get("Allow") != "GET, HEAD, OPTIONS" {
+				t.Errorf("Allow %q", a.Header.Get("Allow"))
+			}
 			res, err := b.srv.Client().Get(b.srv.URL + "/object/avatar/" + file)
 			if err != nil {
 				t.Fatal(err)
@@ -530,8 +533,11 @@ func TestViewsOfUsersAndAccounts(t *testing.T) {
 		if m := phone(b.s.EventView); m["phone"] != "12125550170" || m["balance"] != 100.25 || m["level"] != "Level0" {
 			t.Errorf("event view %v", m)
 		}
+		if m := phone(b.s.PlainView); m["phone"] != "12125550170" || m["balance"] != nil || m["available"] != nil {
+			t.Errorf("plain view %v", m)
+		}
 		m := phone(b.s.RefView)
-		if _, has := m["balance"]; has {
+		if m["balance"] != 100.25 || m["credit_limit"] != 5.0 || m["reserved"] != 1.5 || m["available"] != 103.75 || m["currency"] != "USD" {
 			t.Errorf("ref view %v", m)
 		}
 		for _, k := range []string{"uuid", "email", "name", "level", "phone", "address1", "address2", "zip_code", "city", "class4_id", "deleted_on", "disabled_on", "created_on", "modified_on"} {

@@ -39,8 +39,8 @@ type userRef struct {
 // userWire is User as the payload itself.
 type userWire struct {
 	userRef
-	Account accountMoney `json:"account"`
-	Token   string       `json:"token,omitempty" doc:"JWT; only in answers of /rest/auth"`
+	Account accountRef `json:"account"`
+	Token   string     `json:"token,omitempty" doc:"JWT; only in answers of /rest/auth"`
 }
 
 // The pieces of Account, in the order of its schema.
@@ -72,8 +72,8 @@ type (
 	}
 )
 
-// accountRef is Account as other objects carry it.
-type accountRef struct {
+// accountPlain is Account without its money, as the event of a sign-in carries it.
+type accountPlain struct {
 	accountHead
 	Phone *string `json:"phone"`
 	accountPlace
@@ -99,8 +99,8 @@ type accountCall struct {
 	accountTail
 }
 
-// accountMoney is Account with scalars and money, as the account of a User.
-type accountMoney struct {
+// accountRef is Account as other objects carry it: its scalars.
+type accountRef struct {
 	accountHead
 	Balance money.Amount `json:"balance"`
 	Phone   *string      `json:"phone"`
@@ -137,12 +137,12 @@ type countriesWire struct {
 	SMS   []string `json:"sms"`
 }
 
-// limitsWire shows null where there is no limit.
+// limitsWire shows 0, and for money null, where there is no limit.
 type limitsWire struct {
-	Channels     *int          `json:"channels"`
-	CPS          *float64      `json:"cps"`
-	SMSPerSecond *float64      `json:"sms_per_second"`
-	DailySpend   *money.Amount `json:"daily_spend"`
+	Channels     int           `json:"channels" doc:"0: no limit"`
+	CPS          float64       `json:"cps" doc:"0: no limit"`
+	SMSPerSecond float64       `json:"sms_per_second" doc:"0: no limit"`
+	DailySpend   *money.Amount `json:"daily_spend" doc:"null: no limit"`
 }
 
 // text is a nullable string: nil when empty.
@@ -173,9 +173,13 @@ func (s *Service) userFull(ctx context.Context, q db.Querier, u *User) (userWire
 		return userWire{}, err
 	}
 	out := userWire{userRef: s.userRef(u)}
-	funds, balance, err := s.funds(ctx, q, a.ID)
-	out.Account = accountMoney{accountHead: head(&a), Balance: balance, Phone: text(string(a.Phone)), accountPlace: place(&a), accountTail: tail(&a), accountFunds: funds}
+	out.Account, err = s.accountRef(ctx, q, &a)
 	return out, err
+}
+
+func (s *Service) accountRef(ctx context.Context, q db.Querier, a *Account) (accountRef, error) {
+	funds, balance, err := s.funds(ctx, q, a.ID)
+	return accountRef{accountHead: head(a), Balance: balance, Phone: text(string(a.Phone)), accountPlace: place(a), accountTail: tail(a), accountFunds: funds}, err
 }
 
 func head(a *Account) accountHead {
@@ -203,7 +207,7 @@ func (s *Service) accountListed(ctx context.Context, q db.Querier, a *Account) (
 	return accountListed{
 		accountHead: head(a), Balance: balance, Phone: text(string(a.Phone)), accountPlace: place(a), TimeZone: s.zoneView(a.TimeZone), accountTail: tail(a), accountFunds: funds,
 		Countries: countriesWire{Voice: orEmpty(a.Countries.Voice), SMS: orEmpty(a.Countries.SMS)},
-		Limits:    limitsWire{Channels: some(a.Limits.Channels), CPS: some(a.Limits.CPS), SMSPerSecond: some(a.Limits.SMSPerSecond), DailySpend: some(a.Limits.DailySpend)},
+		Limits:    limitsWire{Channels: a.Limits.Channels, CPS: a.Limits.CPS, SMSPerSecond: a.Limits.SMSPerSecond, DailySpend: some(a.Limits.DailySpend)},
 	}, err
 }
 
@@ -298,20 +302,23 @@ func raw(v any) json.RawMessage {
 	return b
 }
 
-// RefView renders an account as other REST objects carry it: scalars without money.
+// RefView renders an account as other REST objects carry it: its scalars.
 func (s *Service) RefView(ctx context.Context, q db.Querier, id string) (json.RawMessage, error) {
 	a, err := loadAccount(ctx, q, id)
 	if err != nil {
 		return nil, err
 	}
-	return RefOf(&a), nil
+	ref, err := s.accountRef(ctx, q, &a)
+	return raw(ref), err
 }
 
-// RefOf is RefView for an account at hand.
-func RefOf(a *Account) json.RawMessage { return raw(refOf(a)) }
-
-func refOf(a *Account) accountRef {
-	return accountRef{accountHead: head(a), Phone: text(string(a.Phone)), accountPlace: place(a), accountTail: tail(a)}
+// PlainView is RefView without money.
+func (s *Service) PlainView(ctx context.Context, q db.Querier, id string) (json.RawMessage, error) {
+	a, err := loadAccount(ctx, q, id)
+	if err != nil {
+		return nil, err
+	}
+	return raw(accountPlain{accountHead: head(&a), Phone: text(string(a.Phone)), accountPlace: place(&a), accountTail: tail(&a)}), nil
 }
 
 // EventView renders an account for the envelope of events: scalars with balance.

@@ -25,7 +25,7 @@ func (s sessions) AuthViews(ctx context.Context, q db.Querier, w stream.Session)
 	if user, err = s.accounts.UserView(ctx, q, w.User); err != nil {
 		return nil, nil, err
 	}
-	acct, err = s.accounts.RefView(ctx, q, w.Account)
+	acct, err = s.accounts.PlainView(ctx, q, w.Account)
 	return user, acct, err
 }
 
