@@ -164,6 +164,9 @@ type Service struct {
 	jwtKey    atomic.Pointer[[]byte]
 	matches   singleflight.Group
 
+	zones     map[string]zone    // by IANA name; never changed, as the next
+	countries map[string]country // by alpha-2 code
+
 	accounts   *cache[string, Account]
 	identities *cache[[32]byte, principal]
 	basics     *cache[[32]byte, string] // credential → the stored hash it matched
@@ -177,7 +180,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.JWTSecret != nil && len(cfg.JWTSecret) < minSecret {
 		return nil, errors.New("account: the JWT secret needs at least 32 bytes")
 	}
-	s := &Service{cfg: cfg, db: cfg.DB, log: cfg.Logger, now: cfg.Now, hasher: newHasher(), processed: make([]byte, 32)}
+	s := &Service{cfg: cfg, db: cfg.DB, log: cfg.Logger, now: cfg.Now, hasher: newHasher(), zones: readZones(zoneTab), countries: readCountries(countryTab), processed: make([]byte, 32)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -266,24 +266,25 @@ func (s *Service) httpAdminister(ctx context.Context, in *adminPatch) (accountWi
 	return s.whole(ctx, a, err)
 }
 
-// CountryView renders Country; without a dictionary only its code is known.
+// CountryView renders Country.
 func (s *Service) CountryView(a2 string) json.RawMessage {
 	if s.parts.Dictionary != nil {
 		return s.parts.Dictionary.Country(a2)
 	}
-	return raw(countryWire{A2: a2})
+	c := s.countries[a2]
+	return raw(countryWire{A2: a2, A3: text(c.a3), Name: text(c.name), N: some(c.n), CountryCode: some(c.code), CreatedOn: httpapi.TimeOf(tablesOn()), ModifiedOn: httpapi.TimeOf(tablesOn())})
 }
 
-// countryWire is Country as far as it follows from the code.
+// countryWire is Country for a server without the dictionary.
 type countryWire struct {
-	A2           string        `json:"a2"`
-	A3           *string       `json:"a3"`
-	Name         *string       `json:"name"`
-	N            *int          `json:"n"`
-	CountryCode  *int          `json:"country_code"`
-	NationalCode *int          `json:"national_code"`
-	CreatedOn    *httpapi.Time `json:"created_on"`
-	ModifiedOn   *httpapi.Time `json:"modified_on"`
+	A2           string       `json:"a2"`
+	A3           *string      `json:"a3"`
+	Name         *string      `json:"name"`
+	N            *int         `json:"n"`
+	CountryCode  *int         `json:"country_code"`
+	NationalCode *int         `json:"national_code"`
+	CreatedOn    httpapi.Time `json:"created_on"`
+	ModifiedOn   httpapi.Time `json:"modified_on"`
 }
 
 // moment is what a nullable time of a search holds; the zero time is an open end.

@@ -8,7 +8,8 @@
 // password.go (Argon2id, bounded), jwt.go (HS256) or token.go (SHA-256 of an opaque token), loads user and account by user_store.go and account_store.go,
 // and answers an identity. The path of a sign-up: user_http.go decodes, user.go checks and makes account and user in one transaction with all hooks.
 // online_store.go keeps who has a websocket on which node.
-// bootstrap.go makes the first administrator. view_http.go renders accounts and users for the answers and for the events of all other subjects.
+// bootstrap.go makes the first administrator. view_http.go renders accounts and users for the answers and for the events of all other subjects, with
+// what dictionary.go knows of zones and countries.
 //
 // It never sees SIP passwords, prices or numbers, and it never keeps a password, an API token or a reset token in readable form.
 package account

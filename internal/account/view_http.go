@@ -258,22 +258,17 @@ func (s *Service) accountFull(ctx context.Context, q db.Querier, a *Account) (ac
 	return out, nil
 }
 
-// zoneWire is TimeZone as far as it follows from the zone's name; the dictionary knows more.
+// zoneWire is TimeZone for a server without the dictionary; names that are links only have no place.
 type zoneWire struct {
-	Name        string  `json:"name"`
-	CountryCode *string `json:"country_code"`
-	Offset      float64 `json:"utc_offset"`
-	DSTOffset   float64 `json:"utc_dst_offset"`
-	unknownZone
-}
-
-// unknownZone are the members of TimeZone that only the dictionary knows; they are null.
-type unknownZone struct {
-	Latitude   *string       `json:"latitude"`
-	Longitude  *string       `json:"longitude"`
-	Note       *string       `json:"note"`
-	CreatedOn  *httpapi.Time `json:"created_on"`
-	ModifiedOn *httpapi.Time `json:"modified_on"`
+	Name        string       `json:"name"`
+	CountryCode *string      `json:"country_code"`
+	Offset      float64      `json:"utc_offset"`
+	DSTOffset   float64      `json:"utc_dst_offset"`
+	Latitude    *string      `json:"latitude"`
+	Longitude   *string      `json:"longitude"`
+	Note        *string      `json:"note"`
+	CreatedOn   httpapi.Time `json:"created_on"`
+	ModifiedOn  httpapi.Time `json:"modified_on"`
 }
 
 func (s *Service) zoneView(name string) json.RawMessage {
@@ -290,7 +285,11 @@ func (s *Service) zoneView(name string) json.RawMessage {
 	year := s.now().Year()
 	_, winter := time.Date(year, 1, 1, 0, 0, 0, 0, loc).Zone()
 	_, summer := time.Date(year, 7, 1, 0, 0, 0, 0, loc).Zone()
-	return raw(zoneWire{Name: name, Offset: float64(min(winter, summer)) / 3600, DSTOffset: float64(max(winter, summer)) / 3600})
+	z := s.zones[name]
+	return raw(zoneWire{
+		Name: name, CountryCode: text(z.country), Offset: float64(min(winter, summer)) / 3600, DSTOffset: float64(max(winter, summer)) / 3600,
+		Latitude: text(z.latitude), Longitude: text(z.longitude), Note: text(z.note), CreatedOn: httpapi.TimeOf(tablesOn()), ModifiedOn: httpapi.TimeOf(tablesOn()),
+	})
 }
 
 // raw renders a wire shape of this package; such a shape always marshals.

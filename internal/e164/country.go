@@ -45,6 +45,26 @@ func (n Number) Country() string {
 	return callingCodes[code]
 }
 
+// CallingCodeOf is the country calling code of an ISO 3166-1 alpha-2 code, empty when it has none.
+func CallingCodeOf(country string) string {
+	for code, c := range callingCodes { // no country has two
+		if c == country && c != "" {
+			return code
+		}
+	}
+	for _, s := range sharedCodes {
+		if s.country == country {
+			return Number(s.prefix).CallingCode()
+		}
+	}
+	for _, c := range areaCodes {
+		if c == country {
+			return "1"
+		}
+	}
+	return ""
+}
+
 func (n Number) nanpCountry() string {
 	if !n.NANP() {
 		return ""

@@ -95,6 +95,21 @@ func TestCountryOfNumber(t *testing.T) {
 	}
 }
 
+func TestCallingCodeOfCountry(t *testing.T) {
+	for in, want := range map[string]string{"US": "1", "CA": "1", "JM": "1", "LV": "371", "GG": "44", "KZ": "7", "VA": "39", "AQ": "", "": "", "xx": ""} {
+		if got := CallingCodeOf(in); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+	seen := map[string]string{}
+	for code, c := range callingCodes {
+		if seen[c] != "" && c != "" {
+			t.Errorf("%s has %s and %s", c, seen[c], code)
+		}
+		seen[c] = code
+	}
+}
+
 func TestNationalDropsTheCallingCode(t *testing.T) {
 	for in, want := range map[string]string{
 		"12125550123": "2125550123", "442079460000": "2079460000", "35312345678": "12345678", "2101234567": "2101234567",
