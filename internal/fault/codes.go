@@ -44,7 +44,7 @@ type Entry struct {
 }
 
 var table = []Entry{
-	{Validation, "validation_failed", 400, "Validation failed", "Validation failed", "One or more members of the request are missing, of the wrong type or out of range. The member fields names each of them."},
+	{Validation, "validation_failed", 400, "Validation failed", "Validation failed", "One or more members of the request are missing, of the wrong type or out of range. The member fields names them all, the first hundred of a great many."},
 	{InvalidXML, "invalid_xml", 400, "Invalid XML", "Invalid call XML", "The call XML was refused; the message gives line and column."},
 	{InvalidJSON, "invalid_json", 400, "Invalid JSON", "Invalid JSON", "The body is not a JSON document."},
 	{Unauthorized, "unauthorized", 401, "Forbidden", "Not signed in", "The request carries no credential, or the first one found is not valid."},

@@ -9,7 +9,7 @@ import (
 	"github.com/opentact/opentact/internal/fault"
 )
 
-// maxFaults is the most bad members that one answer names.
+// maxFaults is the most bad members that one answer names; the help of validation_failed tells it.
 const maxFaults = 100
 
 // decoder fills one input and gathers every fault on the way.
