@@ -54,9 +54,10 @@ func (d *demo) makeFlow(ctx context.Context) error {
 	return nil
 }
 
-// receiveCall has the simulated caller ring, listen, press two keys and speak, and follows the call to its end.
+// receiveCall has the simulated caller ring, listen, speak, press two keys and listen again, and follows the call to its end. Nobody talks while the other does, so
+// that each word can be understood in the recording.
 func (d *demo) receiveCall(ctx context.Context) error {
-	script := []map[string]any{{"expect_say": question}, {"digits": digits}, {"wait_ms": 500}, {"say": "Thanks, bye."}, {"wait_ms": 8000}, {"hangup": true}}
+	script := []map[string]any{{"expect_say": question}, {"say": "One moment."}, {"digits": digits}, {"wait_ms": 8000}, {"hangup": true}}
 	var call struct {
 		UUID      string `json:"uuid"`
 		SIPCallID string `json:"sip_call_id"`
@@ -97,10 +98,10 @@ func (d *demo) checkCaller(ctx context.Context) error {
 	if err := d.api.Do(ctx, "GET", "/rest/sandbox/call/"+d.call, nil, &result); err != nil {
 		return fmt.Errorf("result of the caller: %w", err)
 	}
-	if result.In == 0 || result.Out == 0 || len(result.Steps) < 2 {
+	if result.In == 0 || result.Out == 0 || len(result.Steps) < 3 {
 		return fmt.Errorf("the caller got %d packets, sent %d and took %d steps", result.In, result.Out, len(result.Steps))
 	}
-	for i, s := range result.Steps[:2] { // hearing the question and pressing the keys; the flow may hang up before the rest
+	for i, s := range result.Steps[:3] { // hearing the question, speaking and pressing the keys; the flow may hang up before the rest
 		if !s.OK {
 			return fmt.Errorf("the caller's step %d %v did not succeed, it heard %q: %s", i, s.Step, s.Heard, s.Detail)
 		}
