@@ -41,7 +41,7 @@ func TestZoneAndCountryAreShownWhole(t *testing.T) {
 		`{"name":"Europe/Riga","country_code":"LV","utc_offset":2,"utc_dst_offset":3,"latitude":"56.95000","longitude":"24.10000","note":null,` +
 			`"created_on":"2025-03-22T00:00:00.000Z","modified_on":"2025-03-22T00:00:00.000Z"}`: s.zoneView("Europe/Riga"),
 		`{"a2":"LV","a3":"LVA","name":"LATVIA","n":428,"country_code":371,"national_code":null,` +
-			`"created_on":"2025-03-22T00:00:00.000Z","modified_on":"2025-03-22T00:00:00.000Z"}`: s.countryView("LV"),
+			`"created_on":"2025-03-22T00:00:00.000Z","modified_on":"2025-03-22T00:00:00.000Z"}`: s.CountryView("LV"),
 	} {
 		if string(view) != want {
 			t.Errorf("%s, want %s", view, want)
