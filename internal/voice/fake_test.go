@@ -19,16 +19,17 @@ type fakeEngine struct {
 	s  *Service
 	mu sync.Mutex
 
-	calls   map[string]*fakeCall
-	refused []call.Cause
-	placed  []call.Attempt
+	calls     map[string]*fakeCall
+	answering func(leg string) // nil, or told of a call before it is answered
+	refused   []call.Cause
+	placed    []call.Attempt
 }
 
 func (e *fakeEngine) begin(l call.Leg) *fakeCall {
 	if l.ID == "" {
 		l.ID = ident.New()
 	}
-	c := &fakeCall{s: e.s, answered: make(chan struct{})}
+	c := &fakeCall{s: e.s, answering: e.answering, answered: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.leg = l
 	e.mu.Lock()
@@ -85,9 +86,10 @@ func (e *fakeEngine) last() call.Cause {
 
 // fakeCall is one call, and its phone.
 type fakeCall struct {
-	s      *Service
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	s         *Service
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+	answering func(leg string)
 
 	mu       sync.Mutex
 	leg      call.Leg
@@ -144,7 +146,11 @@ func (c *fakeCall) Answer(context.Context) error {
 	}
 	c.up = true
 	close(c.answered)
+	id := c.leg.ID
 	c.mu.Unlock()
+	if c.answering != nil {
+		c.answering(id)
+	}
 	c.enter(call.Live)
 	return nil
 }

@@ -226,7 +226,7 @@ func (s *Service) inboundRate(ctx context.Context, a *arrival) (enough bool, err
 
 // tag is what the leg carries.
 func (a *arrival) tag() *tag {
-	t := &tag{lease: a.lease.ID, leased: a.lease, tn: a.called, meta: &metaBag{}, rate: a.rate, hops: a.hops}
+	t := &tag{lease: a.lease.ID, leased: a.lease, tn: a.called, meta: &metaBag{}, rate: a.rate, hops: a.hops, kept: make(chan struct{}, 1)}
 	if a.app != nil {
 		t.app, t.hook, t.profile = a.app, hookOf(a.app), a.app.Profile
 	}

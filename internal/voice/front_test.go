@@ -518,3 +518,24 @@ func TestStopEndsCallsAndLeavesNoGoroutine(t *testing.T) {
 	})
 	goleak.VerifyNone(t, before)
 }
+
+// TestAnAnsweredCallIsOnTheDisk before its 200 leaves, whether the platform or the document answers.
+func TestAnAnsweredCallIsOnTheDisk(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, d *db.DB) {
+		h := build(t, d, nil)
+		found := make(chan error, 1)
+		h.fake.answering = func(id string) {
+			_, err := legOf(t.Context(), d.Read(), "", id)
+			found <- err
+		}
+		for _, automatic := range []bool{true, false} {
+			_, l := h.app(func(a *App) {
+				a.AutoAnswer, a.StaticFlow = automatic, `<Response><Answer/><Pause length="60000"/></Response>`
+			})
+			h.s.invite(inviteTo(l))
+			if err := <-found; err != nil {
+				t.Errorf("answered automatically %v: %v", automatic, err)
+			}
+		}
+	})
+}

@@ -62,6 +62,7 @@ func (s *Service) write(ctx context.Context, changes []change) error {
 	for i := range changes {
 		s.awaited.tell(changes[i].leg.SIPCallID)
 		s.awaited.tell(changes[i].leg.ID)
+		changes[i].tag.tellKept()
 	}
 	return nil
 }

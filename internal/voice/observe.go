@@ -28,6 +28,19 @@ type tag struct {
 	meta    *metaBag
 	hook    hook
 	refused bool // no webhook tells of a refused call
+
+	kept chan struct{} // holds one word once the leg is on the disk, more are the same; nil: nobody waits for it
+}
+
+// tellKept says that the leg is on the disk.
+func (t *tag) tellKept() {
+	if t == nil || t.kept == nil {
+		return
+	}
+	select {
+	case t.kept <- struct{}{}:
+	default:
+	}
 }
 
 // hook is where state webhooks of a call go.

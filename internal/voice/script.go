@@ -29,6 +29,7 @@ type script struct {
 	park       time.Duration
 	machine    *flow.Machine
 	records    recordings
+	kept       bool // the call's row was waited for
 
 	mu     sync.Mutex
 	over   bool
@@ -128,12 +129,28 @@ func (sc *script) run() {
 	doc, opts, ok := sc.first(ctx)
 	for ok {
 		sc.foretell(ctx, doc)
+		sc.keep(ctx)
 		end := sc.machine.Run(ctx, doc, opts)
 		if !end.Parked {
 			return
 		}
 		doc, ok = sc.await(ctx)
 		opts = flow.Options{Pushed: true, Park: opts.Park}
+	}
+}
+
+// keep waits, before anything may answer an inbound call, until its row is on the disk: a call that was answered has a record, whatever becomes of this node.
+func (sc *script) keep(ctx context.Context) {
+	if sc.kept || sc.tag.kept == nil || sc.s.journal.behind() {
+		return
+	}
+	sc.kept = true
+	limit := time.NewTimer(keptWait)
+	defer limit.Stop()
+	select {
+	case <-sc.tag.kept:
+	case <-limit.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -167,8 +184,10 @@ func (sc *script) first(ctx context.Context) (*flow.Document, flow.Options, bool
 		doc, err := parseFlow(nil)
 		return doc, opts, err == nil
 	}
-	if sc.autoAnswer && sc.c.Phone(sc).Answer(ctx) != nil {
-		return nil, opts, false
+	if sc.autoAnswer {
+		if sc.keep(ctx); sc.c.Phone(sc).Answer(ctx) != nil {
+			return nil, opts, false
+		}
 	}
 	row := sc.s.newLeg(ptr(sc.c.A()))
 	row.follow(ptr(sc.c.A()))

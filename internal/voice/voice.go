@@ -35,11 +35,12 @@ const (
 	keepRecords        = 90 * 24 * time.Hour
 	maxMeta            = 4 << 10 // bytes of CallNew.meta
 	holdAhead          = time.Minute
-	addressWait        = 2 * time.Second // look-up of a host that a document names
-	frontWait          = 5 * time.Second // database questions about an inbound call
-	writtenWait        = 5 * time.Second // for a new call's row
-	maxForetold        = 3               // prompts of a document that are spoken ahead
-	maxRawLogs         = 1000            // logs and children shown with one call
+	addressWait        = 2 * time.Second        // look-up of a host that a document names
+	frontWait          = 5 * time.Second        // database questions about an inbound call
+	writtenWait        = 5 * time.Second        // for a new call's row
+	maxForetold        = 3                      // prompts of a document that are spoken ahead
+	keptWait           = 250 * time.Millisecond // an answer waits so long for the call's row at most: storage that is away must not hold up calls
+	maxRawLogs         = 1000                   // logs and children shown with one call
 )
 
 // Carriers tells who sends from an address; trunk is it.
