@@ -13,6 +13,7 @@ const (
 	retryPause   = 50 * time.Millisecond   // between tries
 	answerLimit  = 60 * time.Second        // for the last answers after the last kill
 	settleLimit  = 120 * time.Second       // for the server to become quiet
+	settleEach   = 10 * time.Millisecond   // more of it for each acknowledged request
 	quietFor     = 1500 * time.Millisecond // without news
 	startTries   = 5                       // a kill may hit a starting server
 	frozenFor    = 60 * time.Second        // of a node that was stopped and goes on
@@ -38,6 +39,9 @@ type Plan struct {
 	Rate   int           // messages per second that customers try to send
 	Logf   func(format string, args ...any)
 }
+
+// settle is how long the server may take to become quiet: each kill holds back the callbacks of the threads that it hit, and a long run leaves many behind.
+func (p *Plan) settle() time.Duration { return settleLimit + time.Duration(p.Acks)*settleEach }
 
 // chance is the randomness of one part of a run: parts do not share one, so that each depends on the seed alone.
 func (p *Plan) chance(part string) *rand.Rand {

@@ -132,7 +132,8 @@ func (r *run) follow(ctx context.Context) func() {
 
 // settle waits until nothing happens any more and every reader has everything.
 func (r *run) settle(ctx context.Context) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	limit := r.plan.settle()
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for _, f := range r.who {
 		f.calmDown()
@@ -151,7 +152,7 @@ func (r *run) settle(ctx context.Context) (time.Duration, error) {
 		}
 		if !wait(ctx, 100*time.Millisecond) {
 			// What is not final now is told by the checks.
-			r.notes.complain("not quiet after %v: %s; callbacks came until %v ago", settleLimit, what, r.sink.since())
+			r.notes.complain("not quiet after %v: %s; callbacks came until %v ago", limit, what, r.sink.since())
 			return time.Since(began), nil
 		}
 	}
