@@ -22,6 +22,7 @@ func Points() []Point {
 		{"webhook.attempting", "an attempt is on the disk, its request was not sent"},
 		{"webhook.sent", "the customer's server answered, the result is not on the disk"},
 		{"jobs.handled", "a job's handler has returned, the job is not ended"},
+		{"jobs.handled_together", "the handler of several jobs has returned, none of them is ended"},
 		{"voice.before_write", "states of calls wait in the journal, nothing of them is on the disk"},
 		{"voice.written", "states of calls are on the disk, nobody who waits for them knows"},
 		{"voice.placed", "a call of the REST API is on its way, its record is not on the disk"},

@@ -162,7 +162,7 @@ func (r *Runner) together(ctx context.Context, q *queue, list []Job) bool {
 		r.log.Debug("jobs are done one by one", "queue", q.name, "jobs", len(list), "error", err)
 		return false
 	}
-	failpoint.Hit("jobs.handled")
+	failpoint.Hit("jobs.handled_together")
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), leaseMargin)
 	defer stop()
 	if err := r.db.Update(last, func(ctx context.Context, tx *db.Tx) error { return finishAll(ctx, tx, list, r.node) }); err != nil {
