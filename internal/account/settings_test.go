@@ -170,14 +170,14 @@ func TestAddresses(t *testing.T) {
 	})
 }
 
-func TestWithoutTheDictionaryCodesAndZonesKeepTheirShape(t *testing.T) {
+func TestCountriesAndZonesOfAnswersAreWhole(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, d *db.DB) {
 		b := newBench(t, d, nil)
 		c := b.signUp("ada@example.org")
 		country := b.do(c.token(), "POST", "/rest/address", anAddress()).want(201).object()["country"].(map[string]any)
-		for _, name := range []string{"a3", "name", "n", "country_code", "national_code", "created_on", "modified_on"} {
-			if v, ok := country[name]; !ok || v != nil {
-				t.Errorf("country.%s is %v, %v", name, v, ok)
+		for _, name := range []string{"a3", "name", "n", "country_code", "created_on", "modified_on"} {
+			if country[name] == nil {
+				t.Errorf("country has no %s: %v", name, country)
 			}
 		}
 		elsewhere := anAddress()
@@ -187,8 +187,8 @@ func TestWithoutTheDictionaryCodesAndZonesKeepTheirShape(t *testing.T) {
 		}
 		zone := b.do(c.token(), "PATCH", "/rest/account", `{"time_zone":"America/New_York"}`).want(200).object()["time_zone"].(map[string]any)
 		for _, name := range []string{"country_code", "latitude", "longitude", "note", "created_on", "modified_on"} {
-			if v, ok := zone[name]; !ok || v != nil {
-				t.Errorf("time_zone.%s is %v, %v", name, v, ok)
+			if zone[name] == nil {
+				t.Errorf("time_zone has no %s: %v", name, zone)
 			}
 		}
 	})
