@@ -17,7 +17,7 @@ import (
 type hooks struct{ webhooks *webhook.Service }
 
 func (h hooks) Save(ctx context.Context, in stream.Hook) (stream.Hook, bool, error) {
-	sub := webhook.Subscription{ID: in.ID, Account: in.Account, User: in.User, URL: in.URL, Type: in.Type, Active: in.Active, Expires: in.Expires, Filter: (*webhook.Filter)(in.Filter)}
+	sub := webhook.Subscription{ID: in.ID, Account: in.Account, User: in.User, URL: in.URL, Type: in.Type, Active: in.Active, Expires: in.Expires, Filter: in.Filter}
 	out, made, secret, err := h.webhooks.SaveSubscription(ctx, sub, in.Secret)
 	hook := hookOf(out)
 	hook.Secret = secret
@@ -41,7 +41,7 @@ func (h hooks) Drop(ctx context.Context, account, id string) error {
 
 func hookOf(s webhook.Subscription) stream.Hook {
 	return stream.Hook{URL: s.URL, Endpoint: s.Endpoint, Subscription: stream.Subscription{
-		ID: s.ID, Account: s.Account, User: s.User, Channel: "webhook", Type: s.Type, Active: s.Active, Expires: s.Expires, Filter: (*stream.Filter)(s.Filter),
+		ID: s.ID, Account: s.Account, User: s.User, Channel: "webhook", Type: s.Type, Active: s.Active, Expires: s.Expires, Filter: s.Filter,
 		Created: s.Created, Modified: s.Modified,
 	}}
 }

@@ -12,41 +12,6 @@ import (
 // Types are the event types that can be subscribed to; "*" is all of them.
 const Types = "auth,call_state,call_flow,call_record,sms,tn_order,balance,campaign,batch,sip_registration,tn_lease,*"
 
-// Filter narrows a subscription to events that touch one of the listed objects.
-type Filter struct {
-	SIPDomain        []string `json:"sip_domain,omitempty" format:"uuid" maxItems:"100"`
-	SIPUser          []string `json:"sip_user,omitempty" format:"uuid" maxItems:"100"`
-	SIPSwitch        []string `json:"sip_switch,omitempty" format:"uuid" maxItems:"100"`
-	SIPConnection    []string `json:"sip_connection,omitempty" format:"uuid" maxItems:"100"`
-	SIPControlApp    []string `json:"sip_control_app,omitempty" format:"uuid" maxItems:"100"`
-	TNLease          []string `json:"tn_lease,omitempty" format:"uuid" maxItems:"100"`
-	MessagingProfile []string `json:"messaging_profile,omitempty" format:"uuid" maxItems:"100"`
-	Batch            []string `json:"batch,omitempty" format:"uuid" maxItems:"100"`
-}
-
-// objects gives all listed uuids.
-func (f *Filter) objects() []string {
-	if f == nil {
-		return nil
-	}
-	var out []string
-	for _, list := range [][]string{f.SIPDomain, f.SIPUser, f.SIPSwitch, f.SIPConnection, f.SIPControlApp, f.TNLease, f.MessagingProfile, f.Batch} {
-		out = append(out, list...)
-	}
-	return out
-}
-
-// passes tells whether an event touches a listed object. Envelopes name their objects by uuid, so the uuid in the rendered bytes decides.
-func (f *Filter) passes(body []byte) bool {
-	ids := f.objects()
-	for _, id := range ids {
-		if bytes.Contains(body, []byte(id)) {
-			return true
-		}
-	}
-	return len(ids) == 0
-}
-
 // Subscription is a user's wish to receive one event type.
 type Subscription struct {
 	ID       string
@@ -56,14 +21,14 @@ type Subscription struct {
 	Type     string
 	Active   bool
 	Expires  time.Time // zero: never
-	Filter   *Filter
+	Filter   *event.Filter
 	Created  time.Time
 	Modified time.Time
 }
 
 // wants tells whether the subscription lets an event through now.
 func (s Subscription) wants(typ string, body []byte, now time.Time) bool {
-	return s.Active && (s.Type == typ || s.Type == "*") && (s.Expires.IsZero() || now.Before(s.Expires)) && s.Filter.passes(body)
+	return s.Active && (s.Type == typ || s.Type == "*") && (s.Expires.IsZero() || now.Before(s.Expires)) && s.Filter.Passes(body)
 }
 
 // Hook is a subscription of the channel webhook: its type is one more that an endpoint gets.

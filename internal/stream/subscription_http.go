@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/httpapi"
 )
@@ -34,7 +35,7 @@ type subscriptionView struct {
 	Type     string          `json:"type"`
 	Active   bool            `json:"is_active"`
 	Expires  *httpapi.Time   `json:"expired_on"`
-	Filter   *Filter         `json:"filter"`
+	Filter   *event.Filter   `json:"filter"`
 	Created  httpapi.Time    `json:"created_on"`
 	Modified httpapi.Time    `json:"modified_on"`
 	URL      string          `json:"url,omitempty"`     // of the channel webhook
@@ -102,7 +103,7 @@ type newSubscription struct {
 	Type    string        `json:"type" required:"true" enum:"auth,call_state,call_flow,call_record,sms,tn_order,balance,campaign,batch,sip_registration,tn_lease,*"`
 	Active  *bool         `json:"is_active"`
 	Expires *httpapi.Time `json:"expired_on"`
-	Filter  *Filter       `json:"filter"`
+	Filter  *event.Filter `json:"filter"`
 	URL     string        `json:"url" doc:"of the channel webhook"`
 	Secret  string        `json:"secret" doc:"of the channel webhook: whsec_ and the base64 of 24 to 64 bytes; made when absent"`
 }
@@ -206,7 +207,7 @@ type subscriptionUpdate struct {
 	subscriptionKey
 	Active  *bool                     `json:"is_active"`
 	Expires httpapi.Opt[httpapi.Time] `json:"expired_on"`
-	Filter  httpapi.Opt[Filter]       `json:"filter"`
+	Filter  httpapi.Opt[event.Filter] `json:"filter"`
 	URL     string                    `json:"url" doc:"of the channel webhook"`
 }
 

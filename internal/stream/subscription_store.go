@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/ident"
 )
@@ -16,7 +17,7 @@ const columns = "uuid, account, usr, channel, type, is_active, expired_on, filte
 func scan(row func(...any) error) (Subscription, error) {
 	var s Subscription
 	var expires, created, modified db.Time
-	var filter db.JSON[*Filter]
+	var filter db.JSON[*event.Filter]
 	err := row(&s.ID, &s.Account, &s.User, &s.Channel, &s.Type, &s.Active, &expires, &filter, &created, &modified)
 	s.Expires, s.Filter, s.Created, s.Modified = expires.Time, filter.V, created.Time, modified.Time
 	return s, err

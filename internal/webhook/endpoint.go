@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"net/netip"
 	"net/url"
@@ -18,35 +17,6 @@ import (
 // mask stands for what is not shown.
 const mask = "***"
 
-// Filter narrows an endpoint to events that touch one of the listed objects.
-type Filter struct {
-	SIPDomain        []string `json:"sip_domain,omitempty" format:"uuid" maxItems:"100"`
-	SIPUser          []string `json:"sip_user,omitempty" format:"uuid" maxItems:"100"`
-	SIPSwitch        []string `json:"sip_switch,omitempty" format:"uuid" maxItems:"100"`
-	SIPConnection    []string `json:"sip_connection,omitempty" format:"uuid" maxItems:"100"`
-	SIPControlApp    []string `json:"sip_control_app,omitempty" format:"uuid" maxItems:"100"`
-	TNLease          []string `json:"tn_lease,omitempty" format:"uuid" maxItems:"100"`
-	MessagingProfile []string `json:"messaging_profile,omitempty" format:"uuid" maxItems:"100"`
-	Batch            []string `json:"batch,omitempty" format:"uuid" maxItems:"100"`
-}
-
-// passes tells whether an event touches a listed object. Envelopes name their objects by uuid, so the uuid in the rendered bytes decides.
-func (f *Filter) passes(body []byte) bool {
-	if f == nil {
-		return true
-	}
-	none := true
-	for _, list := range [][]string{f.SIPDomain, f.SIPUser, f.SIPSwitch, f.SIPConnection, f.SIPControlApp, f.TNLease, f.MessagingProfile, f.Batch} {
-		for _, id := range list {
-			none = false
-			if bytes.Contains(body, []byte(id)) {
-				return true
-			}
-		}
-	}
-	return none
-}
-
 // Subscription is an event subscription of the channel webhook: one more type for an endpoint.
 type Subscription struct {
 	ID, Account, User string
@@ -55,7 +25,7 @@ type Subscription struct {
 	Type              string
 	Active            bool
 	Expires           time.Time // zero: never
-	Filter            *Filter
+	Filter            *event.Filter
 	After             int64 // it counts for events after this place of the log
 	Created, Modified time.Time
 }
@@ -65,7 +35,7 @@ type Endpoint struct {
 	ID, Account, URL, Description string
 	Own                           bool // made as an endpoint, else by a subscription
 	Types                         []string
-	Filter                        *Filter
+	Filter                        *event.Filter
 	Active                        bool
 	Disabled                      time.Time
 	Reason                        string // why it was disabled
@@ -108,11 +78,11 @@ func (e *Endpoint) wants(r event.Row) bool {
 	if r.Seq <= e.After {
 		return false
 	}
-	if (slices.Contains(e.Types, r.Type) || slices.Contains(e.Types, "*")) && e.Filter.passes(r.Body) {
+	if (slices.Contains(e.Types, r.Type) || slices.Contains(e.Types, "*")) && e.Filter.Passes(r.Body) {
 		return true
 	}
 	return slices.ContainsFunc(e.Subscriptions, func(s Subscription) bool {
-		return r.Seq > s.After && s.live(r.At) && (s.Type == r.Type || s.Type == "*") && s.Filter.passes(r.Body)
+		return r.Seq > s.After && s.live(r.At) && (s.Type == r.Type || s.Type == "*") && s.Filter.Passes(r.Body)
 	})
 }
 
@@ -176,7 +146,7 @@ func (s *Service) CheckURL(ctx context.Context, address string) error {
 type NewEndpoint struct {
 	Account, URL, Description string
 	Types                     []string
-	Filter                    *Filter
+	Filter                    *event.Filter
 	Secret                    string // empty: made
 	Inactive                  bool
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/ident"
 )
@@ -19,7 +20,7 @@ func scanEndpoint(into func(...any) error) (*Endpoint, error) {
 	e := &Endpoint{}
 	var description, reason, old, try db.Text
 	var types db.JSON[[]string]
-	var filter db.JSON[*Filter]
+	var filter db.JSON[*event.Filter]
 	var t [11]db.Time
 	var pace int64
 	err := into(&e.ID, &e.Account, &e.URL, &description, &e.Own, &types, &filter, &e.Active, &t[0], &reason, &e.Secret, &old, &t[1], &e.After, &t[2], &t[3], &e.Fails,
@@ -216,7 +217,7 @@ const subscriptionColumns = `s.uuid, s.account, s.usr, s.endpoint, (SELECT e.url
 func scanSubscription(into func(...any) error) (Subscription, error) {
 	var s Subscription
 	var expires, created, modified db.Time
-	var filter db.JSON[*Filter]
+	var filter db.JSON[*event.Filter]
 	err := into(&s.ID, &s.Account, &s.User, &s.Endpoint, &s.URL, &s.Type, &s.Active, &expires, &filter, &s.After, &created, &modified)
 	s.Expires, s.Filter, s.Created, s.Modified = expires.Time, filter.V, created.Time, modified.Time
 	return s, err

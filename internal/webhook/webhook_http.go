@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/opentact/opentact/internal/event"
 	"github.com/opentact/opentact/internal/fault"
 	"github.com/opentact/opentact/internal/httpapi"
 )
@@ -44,7 +45,7 @@ type endpointView struct {
 	URL         string        `json:"url"`
 	Description *string       `json:"description"`
 	Types       []string      `json:"types"`
-	Filter      *Filter       `json:"filter"`
+	Filter      *event.Filter `json:"filter"`
 	Active      bool          `json:"is_active"`
 	State       string        `json:"state"`
 	Disabled    *httpapi.Time `json:"disabled_on"`
@@ -96,12 +97,12 @@ func (s *Service) httpList(ctx context.Context, in *httpapi.List) ([]endpointVie
 }
 
 type endpointNew struct {
-	URL         string   `json:"url" required:"true"`
-	Types       []string `json:"types" maxItems:"32" minItems:"1" enum:"auth,call_state,call_flow,call_record,sms,tn_order,balance,campaign,batch,sip_registration,tn_lease,*" doc:"event types; * when absent"`
-	Filter      *Filter  `json:"filter"`
-	Description string   `json:"description" maxLength:"255"`
-	Secret      string   `json:"secret" doc:"whsec_ and the base64 of 24 to 64 bytes; made when absent"`
-	Active      *bool    `json:"is_active"`
+	URL         string        `json:"url" required:"true"`
+	Types       []string      `json:"types" maxItems:"32" minItems:"1" enum:"auth,call_state,call_flow,call_record,sms,tn_order,balance,campaign,batch,sip_registration,tn_lease,*" doc:"event types; * when absent"`
+	Filter      *event.Filter `json:"filter"`
+	Description string        `json:"description" maxLength:"255"`
+	Secret      string        `json:"secret" doc:"whsec_ and the base64 of 24 to 64 bytes; made when absent"`
+	Active      *bool         `json:"is_active"`
 }
 
 // Validate checks the secret's form.
@@ -136,11 +137,11 @@ func (s *Service) httpGet(ctx context.Context, in *endpointKey) (endpointView, e
 
 type endpointUpdate struct {
 	endpointKey
-	URL         string              `json:"url"`
-	Types       []string            `json:"types" maxItems:"32" minItems:"1" enum:"auth,call_state,call_flow,call_record,sms,tn_order,balance,campaign,batch,sip_registration,tn_lease,*"`
-	Filter      httpapi.Opt[Filter] `json:"filter"`
-	Description httpapi.Opt[string] `json:"description" maxLength:"255"`
-	Active      *bool               `json:"is_active"`
+	URL         string                    `json:"url"`
+	Types       []string                  `json:"types" maxItems:"32" minItems:"1" enum:"auth,call_state,call_flow,call_record,sms,tn_order,balance,campaign,batch,sip_registration,tn_lease,*"`
+	Filter      httpapi.Opt[event.Filter] `json:"filter"`
+	Description httpapi.Opt[string]       `json:"description" maxLength:"255"`
+	Active      *bool                     `json:"is_active"`
 }
 
 func (s *Service) httpUpdate(ctx context.Context, in *endpointUpdate) (endpointView, error) {
