@@ -1,6 +1,11 @@
 package webhook
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/opentact/opentact/internal/db"
+)
 
 // AfterFailure is the health after an attempt that was answered with status, when attempts were gap apart.
 func AfterFailure(h Health, status int, gap time.Duration, now time.Time) Health {
@@ -9,3 +14,19 @@ func AfterFailure(h Health, status int, gap time.Duration, now time.Time) Health
 
 // Allowance tells how many attempts may start.
 func Allowance(h Health, n int, now time.Time) (int, time.Time) { return h.allowance(n, now) }
+
+// Fronts gives the ids of deliveries that may be sent now (due), and those that an endpoint gets of what waited since a time.
+func Fronts(ctx context.Context, tx *db.Tx, lane string, now, since time.Time, n int) (due, waiting []string, err error) {
+	ids := func(list []*delivery) (out []string) {
+		for _, d := range list {
+			out = append(out, d.id)
+		}
+		return out
+	}
+	list, err := dueIn(ctx, tx, lane, now, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	more, err := waitingIn(ctx, tx, lane, now, since, n)
+	return ids(list), ids(more), err
+}

@@ -87,16 +87,11 @@ func scanDelivery(into func(...any) error) (*delivery, error) {
 	return d, nil
 }
 
-// older is the condition of an older delivery e that holds back j: one that was never tried, or that is being tried, or whose time to block is not over.
-const older = `SELECT 1 FROM webhook_delivery AS e WHERE e.ord = j.ord AND e.due_on IS NOT NULL AND (e.seq, e.uuid) < (j.seq, j.uuid)
-	AND (e.block_until IS NULL OR e.block_until > $2`
-
 // dueIn gives up to n due deliveries of a lane, those that are due for longest first. What a node has in hand is its own as long as it lives (TakeBack): its
 // clock is not ours. Only what nobody came back to for a day counts as lost.
 func dueIn(ctx context.Context, tx *db.Tx, lane string, now time.Time, n int) ([]*delivery, error) {
-	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+" FROM webhook_delivery AS j WHERE j.lane = $1 AND j.due_on <= $2 AND (j.owner IS NULL OR j.due_on <= $3) AND NOT EXISTS ("+older+`))
-		ORDER BY j.due_on, j.seq, j.uuid LIMIT $4`, lane, now.UnixMicro(), now.Add(-strayAfter).UnixMicro(), int64(n))
-	return db.List("due deliveries", rows, err, scanDelivery)
+	f := fronts{eligible: "j.due_on <= $2 AND (j.owner IS NULL OR j.due_on <= $3)", blocks: "e.block_until IS NULL OR e.block_until > $2", order: "j.due_on, j.seq, j.uuid"}
+	return f.find(ctx, tx, "due deliveries", n, lane, now.UnixMicro(), now.Add(-strayAfter).UnixMicro())
 }
 
 // free is the condition of a delivery j that nobody has in hand and whose next try may be made before it is due: no answer asked for a later one (Retry-After).
@@ -105,10 +100,12 @@ const free = "j.due_on IS NOT NULL AND j.owner IS NULL AND (j.not_before IS NULL
 // waitingIn gives up to n deliveries of a lane that were not tried since a time, in the order of the log and whenever they are due. One that an answer put off
 // holds nothing back.
 func waitingIn(ctx context.Context, tx *db.Tx, lane string, now, since time.Time, n int) ([]*delivery, error) {
-	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+` FROM webhook_delivery AS j WHERE j.lane = $1 AND `+free+` AND (j.tried_on IS NULL OR j.tried_on <= $3)
-		AND NOT EXISTS (`+older+` OR e.tried_on <= $3 AND (e.not_before IS NULL OR e.not_before <= $2))) ORDER BY j.seq, j.uuid LIMIT $4`,
-		lane, now.UnixMicro(), since.UnixMicro(), int64(n))
-	return db.List("waiting deliveries", rows, err, scanDelivery)
+	f := fronts{
+		eligible: free + " AND (j.tried_on IS NULL OR j.tried_on <= $3)",
+		blocks:   "e.block_until IS NULL OR e.block_until > $2 OR e.tried_on <= $3 AND (e.not_before IS NULL OR e.not_before <= $2)",
+		order:    "j.seq, j.uuid",
+	}
+	return f.find(ctx, tx, "waiting deliveries", n, lane, now.UnixMicro(), since.UnixMicro())
 }
 
 // elderOf gives the oldest delivery of the same order that was not tried since d became due, or nil.

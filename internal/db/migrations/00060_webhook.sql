@@ -101,8 +101,9 @@ CREATE TABLE webhook_delivery (
   CHECK ((endpoint IS NULL) = (event IS NULL)),
   CHECK ((state = 'pending') = (due_on IS NOT NULL))
 );
-CREATE INDEX webhook_delivery_due ON webhook_delivery (lane, due_on, seq) WHERE due_on IS NOT NULL;
+CREATE INDEX webhook_delivery_due ON webhook_delivery (lane, due_on, seq, uuid) WHERE due_on IS NOT NULL;
 CREATE INDEX webhook_delivery_lane ON webhook_delivery (lane, seq, uuid) WHERE due_on IS NOT NULL;
+CREATE INDEX webhook_delivery_front ON webhook_delivery (lane, ord, seq, uuid) WHERE due_on IS NOT NULL;
 CREATE INDEX webhook_delivery_ord ON webhook_delivery (ord, seq, uuid) WHERE due_on IS NOT NULL;
 CREATE INDEX webhook_delivery_owner ON webhook_delivery (owner, lane) WHERE owner IS NOT NULL;
 CREATE INDEX webhook_delivery_endpoint ON webhook_delivery (endpoint, created_on) WHERE endpoint IS NOT NULL;
