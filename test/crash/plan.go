@@ -14,7 +14,9 @@ const (
 	answerLimit  = 60 * time.Second        // for the last answers after the last kill
 	settleLimit  = 120 * time.Second       // for the server to become quiet
 	settleEach   = 10 * time.Millisecond   // more of it for each acknowledged request
-	quietFor     = 1500 * time.Millisecond // without news
+	quietFor     = 1500 * time.Millisecond // without news, at least
+	longRun      = 5000                    // acknowledged requests
+	quietEach    = time.Millisecond        // more of it for ten acknowledged requests: operators see what waits only once in a while
 	startTries   = 5                       // a kill may hit a starting server
 	frozenFor    = 60 * time.Second        // of a node that was stopped and goes on
 	lifeLimit    = 3 * time.Second         // of a server until it is killed, however little it did
@@ -42,6 +44,9 @@ type Plan struct {
 
 // settle is how long the server may take to become quiet: each kill holds back the callbacks of the threads that it hit, and a long run leaves many behind.
 func (p *Plan) settle() time.Duration { return settleLimit + time.Duration(p.Acks)*settleEach }
+
+// quiet is how long nothing must happen until nothing is to be expected any more.
+func (p *Plan) quiet() time.Duration { return quietFor + time.Duration(p.Acks/10)*quietEach }
 
 // chance is the randomness of one part of a run: parts do not share one, so that each depends on the seed alone.
 func (p *Plan) chance(part string) *rand.Rand {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -144,10 +146,10 @@ func (r *run) settle(ctx context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		if last := r.who[0].last(); what != "" || last != head || r.sink.since() < quietFor {
+		if last := r.who[0].last(); what != "" || last != head || r.sink.since() < r.plan.quiet() {
 			quiet, head = time.Now(), last
 		}
-		if time.Since(quiet) > quietFor {
+		if time.Since(quiet) > r.plan.quiet() {
 			return time.Since(began), nil
 		}
 		if !wait(ctx, 100*time.Millisecond) {
@@ -178,6 +180,11 @@ func (r *run) restless(ctx context.Context) (string, error) {
 			return fmt.Sprintf("%.0f %s, such as %s", n, q.what, house.Text(d.At("data[0].uuid").Value)), nil
 		}
 	}
+	if r.plan.Acks >= longRun { // it leaves deliveries behind; operators see them with a delay that a short run need not wait for
+		if n, err := r.undelivered(ctx); err != nil || n > 0 {
+			return fmt.Sprintf("%d deliveries wait", n), err
+		}
+	}
 	for _, f := range r.who {
 		d, err := c.get(context.WithoutCancel(ctx), http.MethodGet, "/rest/event?take=100&since="+f.last(), nil)
 		if err != nil {
@@ -190,4 +197,20 @@ func (r *run) restless(ctx context.Context) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// undelivered counts the notifications that are still to be sent, as operators see it.
+func (r *run) undelivered(ctx context.Context) (int, error) {
+	const gauge = "\nopentact_webhook_delivery_waiting "
+	a, err := r.nodes.client(0).Request(ctx, http.MethodGet, "/metrics", nil, nil)
+	if err != nil {
+		return 0, err
+	}
+	_, value, ok := strings.Cut(string(a.Body), gauge)
+	if !ok {
+		return 0, fmt.Errorf("no gauge%sin /metrics", gauge)
+	}
+	value, _, _ = strings.Cut(value, "\n")
+	n, err := strconv.ParseFloat(value, 64)
+	return int(n), err
 }
