@@ -57,7 +57,7 @@ func insertFanned(ctx context.Context, tx *db.Tx, list []fanned, now time.Time) 
 				b.WriteString("$" + strconv.Itoa(len(args)+c+1) + ",")
 			}
 			b.WriteString("'signed','pending',0,0,$1,$1,$1)")
-			args = append(args, d.id, d.endpoint.Account, d.endpoint.ID, d.endpoint.ID, db.Text(orderOf(d)), d.row.Seq, d.row.UUID, d.row.Type, d.row.At.UnixMicro())
+			args = append(args, d.id, d.endpoint.Account, d.endpoint.ID, d.endpoint.ID, orderOf(d), d.row.Seq, d.row.UUID, d.row.Type, d.row.At.UnixMicro())
 		}
 		text := b.String()
 		_, err := tx.Exec(ctx, `INSERT INTO webhook_delivery (uuid, account, lane, endpoint, ord, seq, event, trigger_name, created_on, schedule, state, tries, failures, due_on,
@@ -70,10 +70,10 @@ func insertFanned(ctx context.Context, tx *db.Tx, list []fanned, now time.Time) 
 	return nil
 }
 
-// orderOf is what deliveries about one object share.
+// orderOf is what deliveries about one object share; one about none has an order of its own.
 func orderOf(d fanned) string {
 	if d.row.RefID == "" {
-		return ""
+		return d.id
 	}
 	return d.endpoint.ID + d.row.RefID
 }

@@ -44,7 +44,7 @@ func (f fronts) near() string {
 
 // further tells whether there are more than near looks at.
 func (f fronts) further(ctx context.Context, tx *db.Tx, args []any) (bool, error) {
-	rows, err := tx.Query(ctx, "SELECT j.uuid FROM webhook_delivery AS j WHERE j.lane = $1 AND "+f.eligible+" ORDER BY "+f.order+" LIMIT 1 OFFSET "+strconv.Itoa(lookAhead), args...)
+	rows, err := tx.Query(ctx, "SELECT j.uuid FROM webhook_delivery AS j WHERE j.lane = $1 AND "+f.eligible+" LIMIT 1 OFFSET "+strconv.Itoa(lookAhead), args...)
 	if err != nil {
 		return false, fmt.Errorf("further deliveries: %w", err)
 	}
@@ -52,7 +52,7 @@ func (f fronts) further(ctx context.Context, tx *db.Tx, args []any) (bool, error
 	return rows.Next(), rows.Err()
 }
 
-// far takes the oldest eligible delivery of each order, if it does not stand behind the first that blocks, and those without an order.
+// far takes the oldest eligible delivery of each order, if it does not stand behind the first that blocks.
 func (f fronts) far() string {
 	return `WITH RECURSIVE o (ord, n) AS (
 			SELECT min(j.ord), 1 FROM webhook_delivery AS j WHERE j.lane = $1 AND j.due_on IS NOT NULL
@@ -61,7 +61,6 @@ func (f fronts) far() string {
 			SELECT (SELECT j.uuid FROM webhook_delivery AS j WHERE j.ord = o.ord AND j.due_on IS NOT NULL AND j.lane = $1 AND ` + f.eligible + ` AND (j.seq, j.uuid) <= (
 				SELECT x.seq, x.uuid FROM (SELECT e.seq, e.uuid FROM webhook_delivery AS e WHERE e.ord = o.ord AND e.due_on IS NOT NULL AND (` + f.blocks + `) ORDER BY e.seq, e.uuid LIMIT 1) AS x
 				UNION ALL SELECT 9223372036854775807, '' ORDER BY 1, 2 LIMIT 1)
-				ORDER BY j.seq, j.uuid LIMIT 1) FROM o WHERE o.ord IS NOT NULL
-			UNION ALL SELECT j.uuid FROM (SELECT j.uuid FROM webhook_delivery AS j WHERE j.lane = $1 AND j.ord IS NULL AND ` + f.eligible + ` ORDER BY ` + f.order + ` LIMIT $4) AS j)
+				ORDER BY j.seq, j.uuid LIMIT 1) FROM o WHERE o.ord IS NOT NULL)
 		ORDER BY ` + f.order + ` LIMIT $4`
 }

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,7 +49,7 @@ func (d *delivery) messageID() string {
 func insertNotice(ctx context.Context, tx *db.Tx, id, lane string, n Notice, now time.Time) error {
 	_, err := tx.Exec(ctx, `INSERT INTO webhook_delivery (uuid, account, lane, ord, seq, trigger_name, schedule, urls, method, header, body, secret, timeout_ms, state,
 		tries, failures, due_on, planned_on, created_on, modified_on) VALUES ($1, $2, $3, $4, $13, $5, $6, $7, $8, $9, $10, $11, $12, 'pending', 0, 0, $13, $13, $13, $13)`,
-		id, n.Account, lane, db.Text(n.Key), n.Trigger, string(n.Schedule), db.JSONOf(n.URLs), n.Method, db.JSONOf(n.Header), db.Text(n.Body), db.Text(n.Secret),
+		id, n.Account, lane, cmp.Or(n.Key, id), n.Trigger, string(n.Schedule), db.JSONOf(n.URLs), n.Method, db.JSONOf(n.Header), db.Text(n.Body), db.Text(n.Secret),
 		timeoutMS(n.Timeout), now.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("insert delivery: %w", err)

@@ -74,7 +74,7 @@ CREATE TABLE webhook_delivery (
   uuid TEXT PRIMARY KEY,
   account TEXT NOT NULL,
   lane TEXT NOT NULL, -- the endpoint, or account and host: one cannot use up the time of others
-  ord TEXT, -- those with the same ord start one after the other
+  ord TEXT, -- those with the same ord start one after the other; NULL: a test, which has no place in a queue
   seq BIGINT NOT NULL, -- place in its order
   endpoint TEXT,
   event TEXT,
