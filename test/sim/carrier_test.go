@@ -18,11 +18,12 @@ type network struct {
 	w       *world
 	pending atomic.Int64 // receipts and messages that are still to be acknowledged
 
-	mu    sync.Mutex          // guards what follows
-	tries map[string]int      // submits by message
-	known map[string]*taking  // the last taking of each message
-	takes []*taking           // in order
-	acked map[string][]string // final states of acknowledged receipts, by link and name
+	mu      sync.Mutex          // guards what follows
+	tries   map[string]int      // submits by message
+	known   map[string]*taking  // the last taking of each message
+	takes   []*taking           // in order
+	decided map[string]int      // when a carrier first took a message or refused it for good, on the books' clock
+	acked   map[string][]string // final states of acknowledged receipts, by link and name
 }
 
 // taking is a message in the carrier's hands.
@@ -33,11 +34,10 @@ type taking struct {
 	link     string
 	names    []string // as receipts write them, normalised
 	answered bool     // the platform was told
-	order    int
 }
 
 func newNetwork(w *world) *network {
-	return &network{w: w, tries: map[string]int{}, known: map[string]*taking{}, acked: map[string][]string{}}
+	return &network{w: w, tries: map[string]int{}, known: map[string]*taking{}, decided: map[string]int{}, acked: map[string][]string{}}
 }
 
 // driver is a link to one carrier from one process; plain ones take single messages, others batches too.
@@ -115,6 +115,9 @@ func (d *driver) Submit(ctx context.Context, m carrier.Message) (carrier.Submitt
 	if w.linkDown(d.index) {
 		return carrier.Submitted{}, down("Link is down")
 	}
+	if w.flaw == overtakes && try == 1 && w.chance(0.5, "taken later", about...) {
+		return d.takeLater(m, key, about), nil
+	}
 	if w.healed.Load() || !w.chance(w.mood.carrier, "submit", about...) {
 		t := d.take(m, key, about, true)
 		if w.flaw == losesAnswers && try == 1 {
@@ -128,6 +131,7 @@ func (d *driver) Submit(ctx context.Context, m carrier.Message) (carrier.Submitt
 	case 1:
 		return carrier.Submitted{}, &carrier.Refusal{Kind: carrier.Temporary, Reason: "Throttled", RetryAfter: 2 * time.Second}
 	case 2:
+		d.net.refuse(m.ID)
 		return carrier.Submitted{}, &carrier.Refusal{Kind: carrier.Permanent, Code: "carrier_rejected", Reason: "Rejected"}
 	case 3:
 		return carrier.Submitted{}, down("Carrier unreachable")
@@ -174,23 +178,42 @@ func (n *network) answer(t *taking) {
 	t.answered = true
 }
 
+// refuse notes that a carrier wants a message never.
+func (n *network) refuse(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.decide(id)
+}
+
+// decide notes the first decision about a message; mu is held.
+func (n *network) decide(id string) {
+	if n.decided[id] == 0 {
+		n.decided[id] = n.w.books.clock()
+	}
+}
+
+// names are what the carrier calls the segments of a message.
+func (d *driver) names(m carrier.Message, about []int) (out []string) {
+	for i := range m.Segments {
+		id := strconv.FormatUint(1+d.net.w.roll("name", append(about, d.index, i)...)>>33, 10)
+		if !d.hex {
+			id = "A" + id
+		}
+		out = append(out, id)
+	}
+	return out
+}
+
 // take is the carrier's acceptance: the message will get its receipts.
 func (d *driver) take(m carrier.Message, key string, about []int, answered bool) *taking {
 	n := d.net
 	n.mu.Lock()
 	t := n.known[m.ID]
 	if t == nil || t.link != d.name || !n.w.mood.dedupe {
-		t = &taking{message: m.ID, key: key, pair: m.From + ">" + m.To, link: d.name}
-		for i := range m.Segments {
-			id := strconv.FormatUint(1+n.w.roll("name", append(about, d.index, i)...)>>33, 10)
-			if !d.hex {
-				id = "A" + id
-			}
-			t.names = append(t.names, id)
-		}
+		t = &taking{message: m.ID, key: key, pair: m.From + ">" + m.To, link: d.name, names: d.names(m, about)}
 		n.known[m.ID] = t
 		n.takes = append(n.takes, t)
-		t.order = n.w.books.clock()
+		n.decide(m.ID)
 		defer n.report(t, m, about)
 	}
 	t.answered = t.answered || answered

@@ -200,14 +200,10 @@ func (r *record) checkSpoken() {
 	}
 }
 
-// checkThreads: of two messages of a thread the carriers got that one first whose acceptance was known before the other was asked for.
+// checkThreads: of two messages of a thread the carriers decided about that one first whose acceptance was known before the other was asked for. A refusal for good
+// counts too: it lets the next message go, and may be lost with its process, so that the carrier is asked once more and takes what it did not want.
 func (r *record) checkThreads() {
-	first := map[string]int{}
-	for _, t := range r.w.network.takes {
-		if _, ok := first[t.message]; !ok {
-			first[t.message] = t.order
-		}
-	}
+	decided := r.w.network.decided
 	for _, a := range r.w.books.sent {
 		for _, b := range r.w.books.sent {
 			if a.outcome != accepted || b.outcome != accepted || a.got > b.asked || a == b {
@@ -215,10 +211,10 @@ func (r *record) checkThreads() {
 			}
 			for _, m := range r.byKey[a.key] {
 				for _, n := range r.byKey[b.key] {
-					if m.Thread == "" || m.Thread != n.Thread || first[m.ID] == 0 || first[n.ID] == 0 {
+					if m.Thread == "" || m.Thread != n.Thread || decided[m.ID] == 0 || decided[n.ID] == 0 {
 						continue
 					}
-					if first[n.ID] < first[m.ID] {
+					if decided[n.ID] < decided[m.ID] {
 						r.w.problem("%s was handed over before %s of the same thread", b.key, a.key)
 					}
 				}

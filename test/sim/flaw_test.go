@@ -20,6 +20,7 @@ const (
 	sound           flaw = ""
 	losesReceipts   flaw = "a carrier's link acknowledges receipts and drops them"
 	losesAnswers    flaw = "a carrier's link says that a message was not taken, after the carrier's answer"
+	overtakes       flaw = "a carrier's link answers for messages that it brings to the carrier later"
 	doublesCharges  flaw = "billing charges a message again"
 	losesCallbacks  flaw = "callbacks are dropped"
 	doublesCallback flaw = "callbacks are sent twice"
@@ -34,6 +35,19 @@ const (
 type forgetful struct{ carrier.Sink }
 
 func (forgetful) Receipts(context.Context, []carrier.Receipt) error { return nil }
+
+// takeLater answers as the carrier will, once it has the message.
+func (d *driver) takeLater(m carrier.Message, key string, about []int) carrier.Submitted {
+	n := d.net
+	n.pending.Add(1)
+	n.w.guests.Go(func() {
+		defer n.pending.Add(-1)
+		time.Sleep(10 * time.Second)
+		d.take(m, key, about, true)
+	})
+	t := taking{names: d.names(m, about)}
+	return t.submitted(d.hex)
+}
 
 // lose removes a message.
 func (w *world) lose(id string) {
@@ -97,7 +111,7 @@ func TestBrokenComponentsAreFound(t *testing.T) {
 	dir := ram(t)
 	s := makeStock(t, dir)
 	for f, words := range map[flaw]string{
-		losesReceipts: "acknowledged and lost", losesAnswers: "handed over again after its answer", doublesCharges: "is charged [",
+		losesReceipts: "acknowledged and lost", losesAnswers: "handed over again after its answer", overtakes: "of the same thread", doublesCharges: "is charged [",
 		losesCallbacks: "notifications sms_sent for", doublesCallback: "two notifications sms_sent", repeatsJobs: "changed the ledger 2 times",
 		skipsEvents: "the customer with a cursor", losesMessages: "0 messages and 0 requests",
 		losesDeliveries: "has no delivery", repeatsDelivery: "was delivered again after its answer",
