@@ -181,7 +181,7 @@ func (r *run) restless(ctx context.Context) (string, error) {
 		}
 	}
 	if r.plan.Acks >= longRun { // it leaves deliveries behind; operators see them with a delay that a short run need not wait for
-		if n, err := r.undelivered(ctx); err != nil || n > 0 {
+		if n, err := r.undelivered(context.WithoutCancel(ctx)); err != nil || n > 0 {
 			return fmt.Sprintf("%d deliveries wait", n), err
 		}
 	}
