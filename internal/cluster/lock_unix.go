@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // LockFile keeps every other program from locking the file until unlock is called or this program ends, in whatever way. It makes the file and its directory when they are missing,
@@ -21,7 +22,7 @@ func LockFile(path string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := flock(f); err != nil {
 		held := fmt.Errorf("lock %s: %w", path, err)
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			held = fmt.Errorf("%w: %s%s", ErrHeld, path, holder(f))
@@ -33,6 +34,21 @@ func LockFile(path string) (unlock func() error, err error) {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	return f.Close, nil // the lock ends with the open file
+}
+
+// Bounds of the patience with a held lock. What was killed in the moment in which it started another program lives on in that one until it begins.
+const (
+	lockPatience = time.Second
+	lockPause    = 20 * time.Millisecond
+)
+
+func flock(f *os.File) (err error) {
+	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPause) {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // holder is the process that wrote its number into a lock file.
