@@ -27,7 +27,7 @@ const (
 
 	reportInterval = 5 * time.Second // RFC 3550 §6.2
 	bridgeSilence  = time.Second     // a relayed leg that is silent this long gets comfort silence
-	bindAttempts   = 64              // ports tried before giving up when others hold them
+	bindAttempts   = 256             // ports tried before giving up when others hold them
 
 	minIdle   = 64                     // pairs of sockets that ended: from so many on, the oldest are used again
 	maxIdle   = 1024                   // beyond it they are closed

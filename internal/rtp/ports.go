@@ -3,6 +3,7 @@ package rtp
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -49,6 +50,7 @@ func NewPorts(low, high int) (*Ports, error) {
 		p.free = append(p.free, uint16(port))
 	}
 	p.n = len(p.free)
+	p.head = rand.IntN(p.n) // two programs with the same range would go through it side by side
 	return p, nil
 }
 
