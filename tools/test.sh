@@ -68,11 +68,10 @@ checks() {
 	check staticcheck env GOFLAGS="${GOFLAGS:-} ${build[*]}" bin/tools/staticcheck "${packages[@]}"
 }
 
-# Tests wait more than they compute: three packages at once keep two cores busy.
 tests() {
 	step "tests: ${packages[*]}"
 	go build -race -buildvcs=false -o bin/tools/ ./test/tool/pgrun ./test/tool/summary || exit 1
-	bin/tools/pgrun go test -p 3 "${build[@]}" -vet=off -timeout 8m -json "${arguments[@]}" "${packages[@]}" |
+	bin/tools/pgrun go test "${build[@]}" -vet=off -timeout 8m -json "${arguments[@]}" "${packages[@]}" |
 		bin/tools/summary "${results[@]}"
 }
 
