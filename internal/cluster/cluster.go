@@ -23,6 +23,9 @@ const (
 	blindAfter = 3 * time.Second     // without a look: what happened in between is not known
 	leaveWait  = 5 * time.Second     // for the database at the stop
 	keepDead   = 30 * 24 * time.Hour // rows of dead nodes
+
+	lockPatience = time.Second // with a file that another program has locked
+	lockPause    = 20 * time.Millisecond
 )
 
 // Errors of Run, Fence and LockFile.

@@ -13,7 +13,7 @@ import (
 )
 
 // LockFile keeps every other program from locking the file until unlock is called or this program ends, in whatever way. It makes the file and its directory when they are missing,
-// and leaves them. An error of ErrHeld says that another program has it.
+// and leaves them. An error of ErrHeld says that another program has it, and had it for a second.
 func LockFile(path string) (unlock func() error, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
@@ -36,12 +36,7 @@ func LockFile(path string) (unlock func() error, err error) {
 	return f.Close, nil // the lock ends with the open file
 }
 
-// Bounds of the patience with a held lock. What was killed in the moment in which it started another program lives on in that one until it begins.
-const (
-	lockPatience = time.Second
-	lockPause    = 20 * time.Millisecond
-)
-
+// flock waits a moment for a held lock: what was killed while it started another program lives on in that one until it begins.
 func flock(f *os.File) (err error) {
 	for end := time.Now().Add(lockPatience); ; time.Sleep(lockPause) {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

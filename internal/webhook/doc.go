@@ -5,7 +5,8 @@
 // Service.Notify inside the transaction of its cause (webhook.go), which writes the row. The row is its own queue entry from then on.
 //
 // dispatch.go gives lanes (an endpoint, or a host of an account) their turns, so that one that hangs delays no other. claim.go takes due rows of a lane in the
-// order that the endpoint's health (health.go) asks for, with an attempt row each that is on disk before the request (queue_store.go). deliver.go sends by
+// order that the endpoint's health (health.go) asks for, with an attempt row each that is on disk before the request (queue_store.go; front_store.go finds what no older
+// one holds back, however long the queue is). deliver.go sends by
 // internal/fetch what body.go gives, signed (sign.go). settle.go writes what came back, many results at once: the end of the delivery, or its next try by its
 // schedule (schedule.go). history.go lists and replays, trial.go sends a sample, debug.go tells why a signature does not verify; *_http.go are the REST side.
 // slots.go bounds the requests at once, sample.go holds the made-up events, counters.go what operators see.
