@@ -50,6 +50,32 @@ func BenchmarkDeliveries(b *testing.B) {
 	}
 }
 
+// BenchmarkThreads sends events of eight objects to one endpoint: those of one object go one after the other.
+func BenchmarkThreads(b *testing.B) {
+	for name, d := range both {
+		b.Run(name, func(b *testing.B) {
+			var got atomic.Int64
+			done := make(chan struct{})
+			sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				if got.Add(1) == int64(b.N) {
+					close(done)
+				}
+			}))
+			defer sink.Close()
+			accounts, log, stop := running(b, d(b), sink.URL, 1)
+			defer stop()
+			threads := []string{ident.New(), ident.New(), ident.New(), ident.New(), ident.New(), ident.New(), ident.New(), ident.New()}
+			b.ResetTimer()
+			for n := 0; n < b.N; n += 100 {
+				append100(b, log.db, log.log, accounts, min(100, b.N-n), threads...)
+			}
+			<-done
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "deliveries/s")
+		})
+	}
+}
+
 // BenchmarkNoEndpoint is what the fan-out costs where nobody has an endpoint.
 func BenchmarkNoEndpoint(b *testing.B) {
 	d := dbtest.SQLite(b)
@@ -97,12 +123,16 @@ func running(b *testing.B, d *db.DB, url string, endpoints int) (accounts []stri
 	}
 }
 
-// append100 appends events of about 1.5 KB in one transaction.
-func append100(b *testing.B, d *db.DB, l *event.Log, accounts []string, n int) {
+// append100 appends events of about 1.5 KB in one transaction, each about an object of its own unless threads are given.
+func append100(b *testing.B, d *db.DB, l *event.Log, accounts []string, n int, threads ...string) {
 	payload := map[string]any{"state": "live", "text": fmt.Sprintf("%01200d", time.Now().UnixNano())}
 	err := d.Update(context.Background(), func(_ context.Context, tx *db.Tx) error {
 		for i := range n {
-			if err := l.Append(tx, event.Event{Account: accounts[i%len(accounts)], Type: "call_state", RefID: ident.New(), Payload: payload}); err != nil {
+			ref := ident.New()
+			if len(threads) > 0 {
+				ref = threads[i%len(threads)]
+			}
+			if err := l.Append(tx, event.Event{Account: accounts[i%len(accounts)], Type: "call_state", RefID: ref, Payload: payload}); err != nil {
 				return err
 			}
 		}

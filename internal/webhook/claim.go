@@ -11,12 +11,16 @@ import (
 // ask is what the dispatcher wants of one lane.
 type ask struct {
 	lane string
-	n    int // at most
+	n    int  // at most
+	runs bool // the lane answers quickly: what follows in an order may come along
 }
 
-// claimed is what it gets: deliveries with their attempts written, and lanes that are to be looked at later only.
+// run is deliveries of one order that are sent one after the other by one worker: each begins when the one before it arrived.
+type run []*delivery
+
+// claimed is what the dispatcher gets: runs with their attempts written, and lanes that are to be looked at later only.
 type claimed struct {
-	list []*delivery
+	runs []run
 	look map[string]time.Time
 }
 
@@ -34,25 +38,47 @@ func (s *Service) claim(ctx context.Context, tx *db.Tx, asks []ask) (claimed, er
 	if err != nil {
 		return out, err
 	}
-	var list []*delivery
+	var runs []run
 	for _, a := range asks {
-		var some []*delivery
+		var some []run
 		if strings.Contains(a.lane, "/") {
-			some, err = dueIn(ctx, tx, a.lane, now, a.n)
+			some, err = s.chooseOfHost(ctx, tx, a, now)
 		} else {
 			some, err = s.choose(ctx, tx, a, hands[a.lane], now, out.look)
 		}
 		if err != nil {
 			return out, err
 		}
-		list = append(list, some...)
+		runs = append(runs, some...)
 	}
-	out.list, err = s.own(ctx, tx, list, now)
+	out.runs, err = s.own(ctx, tx, runs, now)
 	return out, err
 }
 
+// chooseOfHost picks what a host of an account gets now.
+func (s *Service) chooseOfHost(ctx context.Context, tx *db.Tx, a ask, now time.Time) ([]run, error) {
+	due := dueIn(a.lane, now)
+	list, err := due.find(ctx, tx, a.n)
+	if err != nil {
+		return nil, err
+	}
+	if !a.runs {
+		return alone(list), nil
+	}
+	return due.lengthen(ctx, tx, alone(list), a.n-laneWidth)
+}
+
+// alone makes a run of each delivery.
+func alone(list []*delivery) []run {
+	out := make([]run, len(list))
+	for i, d := range list {
+		out[i] = run{d}
+	}
+	return out
+}
+
 // choose picks what an endpoint gets now.
-func (s *Service) choose(ctx context.Context, tx *db.Tx, a ask, has hand, now time.Time, look map[string]time.Time) ([]*delivery, error) {
+func (s *Service) choose(ctx context.Context, tx *db.Tx, a ask, has hand, now time.Time, look map[string]time.Time) ([]run, error) {
 	e, found, err := endpointAlone(ctx, tx, a.lane, "")
 	if err != nil {
 		return nil, err
@@ -76,17 +102,22 @@ func (s *Service) choose(ctx context.Context, tx *db.Tx, a ask, has hand, now ti
 	case n == 0:
 		return nil, nil
 	}
-	list, err := s.pick(ctx, tx, e, has, n, now)
+	list, of, err := s.pick(ctx, tx, e, has, n, now)
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range list {
-		d.endpoint = e
-	}
+	runs := alone(list)
 	if now.Before(e.SlowUntil) && len(list) > 0 {
-		return list, savePace(ctx, tx, e.ID, next.Add(time.Duration(len(list))*e.Pace))
+		err = savePace(ctx, tx, e.ID, next.Add(time.Duration(len(list))*e.Pace))
+	} else if a.runs && e.Fails == 0 && of != nil {
+		runs, err = of.lengthen(ctx, tx, runs, n-laneWidth)
 	}
-	return list, nil
+	for _, r := range runs {
+		for _, d := range r {
+			d.endpoint = e
+		}
+	}
+	return runs, err
 }
 
 func later(a, b time.Time) time.Time {
@@ -97,42 +128,46 @@ func later(a, b time.Time) time.Time {
 }
 
 // pick chooses by the endpoint's health: what is due; after a failure what is older of the same order first; while it takes nothing one at a time, the oldest
-// of all and then the one that is due; and after that everything that waited, in the order of the log.
-func (s *Service) pick(ctx context.Context, tx *db.Tx, e *Endpoint, has hand, n int, now time.Time) ([]*delivery, error) {
+// of all and then the one that is due; and after that everything that waited, in the order of the log. It tells what it chose from, unless that was one by one.
+func (s *Service) pick(ctx context.Context, tx *db.Tx, e *Endpoint, has hand, n int, now time.Time) ([]*delivery, *fronts, error) {
 	if e.open() {
-		return probe(ctx, tx, e, now)
+		list, err := probe(ctx, tx, e, now)
+		return list, nil, err
 	}
 	if !e.ReleasedOn.IsZero() {
-		list, err := waitingIn(ctx, tx, e.ID, now, e.ReleasedOn, n)
+		waiting := waitingIn(e.ID, now, e.ReleasedOn)
+		list, err := waiting.find(ctx, tx, n)
 		if err != nil || len(list) > 0 || has.own+has.others > 0 {
-			return list, err
+			return list, &waiting, err
 		}
 		if err := saveDrained(ctx, tx, e.ID); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	list, err := dueIn(ctx, tx, e.ID, now, n)
+	due := dueIn(e.ID, now)
+	list, err := due.find(ctx, tx, n)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	list = oneOfEach(list)
-	if e.Fails > 0 {
-		for i, d := range list {
-			elder, err := elderOf(ctx, tx, d, now)
-			if err != nil {
-				return nil, err
-			}
-			if elder != nil {
-				list[i] = elder
-			}
+	if e.Fails == 0 {
+		return list, &due, nil
+	}
+	for i, d := range list {
+		elder, err := elderOf(ctx, tx, d, now)
+		if err != nil {
+			return nil, nil, err
+		}
+		if elder != nil {
+			list[i] = elder
 		}
 	}
-	return list, nil
+	return list, nil, nil
 }
 
 // probe gives the one delivery that tries an endpoint which takes nothing.
 func probe(ctx context.Context, tx *db.Tx, e *Endpoint, now time.Time) ([]*delivery, error) {
-	due, err := dueIn(ctx, tx, e.ID, now, 1)
+	due, err := dueIn(e.ID, now).find(ctx, tx, 1)
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}

@@ -39,6 +39,8 @@ type result struct {
 	d    *delivery
 	o    outcome
 	sent bool // false: the server stops, or the delivery may be another node's by now
+	idle bool // its turn never came: the run ended before it
+	last bool // of its run
 }
 
 // send makes one request. An error says that it was not made, and nothing about the receiver.

@@ -18,7 +18,8 @@ import (
 // Limits of one round of the dispatcher.
 const (
 	roundLanes = 64
-	hostWidth  = 64 // requests at once of one host of an account
+	hostWidth  = 64              // requests at once of one host of an account
+	runTime    = 5 * time.Second // after which what is left of a run goes back: it must not hold back its order for longer
 	saveBatch  = 256
 	retrySave  = time.Second // until results are saved again after the database refused
 	faraway    = time.Hour
@@ -64,14 +65,16 @@ type lane struct {
 
 func (l *lane) host() bool { return strings.Contains(l.key, "/") }
 
+// quick tells that the lane answers quickly.
+func (l *lane) quick() bool { return l.pace > 0 && l.pace < quickAnswer }
+
 // room is how many more deliveries the lane may have in hand while total are in hand of all.
 func (l *lane) room(total int) int {
-	quick := l.pace > 0 && l.pace < quickAnswer
 	width := laneWidth
 	switch {
-	case l.fails >= breakAfter, total > Pool/2 && !quick:
+	case l.fails >= breakAfter, total > Pool/2 && !l.quick():
 		width = narrowWidth
-	case quick:
+	case l.quick():
 		width = laneAhead
 	case l.host():
 		width = hostWidth
@@ -222,9 +225,9 @@ func (d *dispatcher) round(ctx context.Context) (more bool) {
 		return false
 	}
 	counts := map[string]int{}
-	for _, it := range got.list {
-		counts[it.lane]++
-		d.start(ctx, it)
+	for _, r := range got.runs {
+		counts[r[0].lane] += len(r)
+		d.start(ctx, r)
 	}
 	for _, a := range asks {
 		l := d.lane(a.lane)
@@ -235,7 +238,7 @@ func (d *dispatcher) round(ctx context.Context) (more bool) {
 			l.look, l.firm = at, true
 		}
 	}
-	return len(got.list) > 0
+	return len(got.runs) > 0
 }
 
 // asks lists the lanes that may have something due and may have more in hand, those that wait for longest first.
@@ -253,43 +256,66 @@ func (d *dispatcher) asks() []ask {
 	for _, l := range due[:min(len(due), roundLanes)] {
 		if n := l.room(total); n > 0 {
 			total += n
-			out = append(out, ask{lane: l.key, n: n})
+			out = append(out, ask{lane: l.key, n: n, runs: l.quick()})
 		}
 	}
 	return out
 }
 
-// start sends a delivery on a goroutine of its own, when the lane has a slot for it.
-func (d *dispatcher) start(ctx context.Context, it *delivery) {
-	l := d.lane(it.lane)
-	l.running++
-	d.total++
+// start sends a run on a goroutine of its own.
+func (d *dispatcher) start(ctx context.Context, r run) {
+	l := d.lane(r[0].lane)
+	width := laneWidth
+	if l.host() {
+		width = hostWidth
+	}
+	l.running += len(r)
+	d.total += len(r)
 	d.s.counters.Running.Store(int64(d.total))
-	d.hand[it.id]++
-	it.gap = l.gap(it.started)
+	for _, it := range r {
+		d.hand[it.id]++
+		it.gap = l.gap(it.started)
+	}
+	until := time.Now().Add(runTime)
 	d.work.Go(func() {
-		r := result{d: it, o: outcome{err: errStopped.Error(), lost: true}}
-		defer func() { d.results <- r }()
-		width := laneWidth
-		if l.host() {
-			width = hostWidth
-		}
-		leave, err := d.s.slots.enter(ctx, l.key, width)
-		if err != nil {
-			return
-		}
-		defer leave()
-		failpoint.Hit("webhook.attempting")
-		if !d.s.holds() {
-			return
-		}
-		o, err := d.s.send(ctx, it)
-		if err == nil {
-			r.o, r.sent = o, true
-		} else if ctx.Err() == nil {
-			d.s.log.Warn("delivery not sent", "delivery", it.id, "error", err)
+		for i, it := range r {
+			res := d.attempt(ctx, it, width, i > 0)
+			goOn := res.o.good() && time.Now().Before(until)
+			res.last = !goOn || i == len(r)-1
+			for _, rest := range r[i+1:] {
+				if !goOn {
+					d.results <- result{d: rest, idle: true}
+				}
+			}
+			if d.results <- res; !goOn {
+				return
+			}
 		}
 	})
+}
+
+// attempt makes a request when the lane has a slot for it. One that follows another began later than it was claimed.
+func (d *dispatcher) attempt(ctx context.Context, it *delivery, width int, follows bool) result {
+	r := result{d: it, o: outcome{err: errStopped.Error(), lost: true}}
+	leave, err := d.s.slots.enter(ctx, it.lane, width)
+	if err != nil {
+		return r
+	}
+	defer leave()
+	failpoint.Hit("webhook.attempting")
+	if !d.s.holds() {
+		return r
+	}
+	if follows {
+		it.started = d.s.now()
+	}
+	o, err := d.s.send(ctx, it)
+	if err == nil {
+		r.o, r.sent = o, true
+	} else if ctx.Err() == nil {
+		d.s.log.Warn("delivery not sent", "delivery", it.id, "error", err)
+	}
+	return r
 }
 
 // save writes results as they come, many in one transaction, until there will be no more.
@@ -316,11 +342,14 @@ func (d *dispatcher) save(ctx context.Context) {
 // they would be sent twice, and what is given back to nobody would wait for a day.
 func (d *dispatcher) write(ctx context.Context, batch []result) {
 	sent := make([]result, 0, len(batch))
-	var unsent []*delivery
+	var unsent, idle []*delivery
 	for _, r := range batch {
-		if r.sent {
+		switch {
+		case r.sent:
 			sent = append(sent, r)
-		} else {
+		case r.idle:
+			idle = append(idle, r.d)
+		default:
 			unsent = append(unsent, r.d)
 		}
 	}
@@ -328,15 +357,18 @@ func (d *dispatcher) write(ctx context.Context, batch []result) {
 		failpoint.Hit("webhook.sent")
 	}
 	err := d.s.persist(ctx, "save deliveries", func(save context.Context, tx *db.Tx) error {
-		if len(unsent) > 0 && ctx.Err() == nil { // else Run takes all back
-			if err := d.s.letGo(save, tx, unsent); err != nil {
+		if len(sent) > 0 {
+			if err := d.s.finish(save, tx, sent); err != nil {
 				return err
 			}
 		}
-		if len(sent) == 0 {
+		if ctx.Err() != nil { // Run takes all back
 			return nil
 		}
-		return d.s.finish(save, tx, sent)
+		if err := d.s.putBack(save, tx, idle); err != nil {
+			return err
+		}
+		return d.s.letGo(save, tx, unsent)
 	})
 	if err != nil {
 		d.doubt()
@@ -400,7 +432,7 @@ func (d *dispatcher) settle(list []result) {
 		if r.sent {
 			l.note(r)
 		}
-		if l.look.After(now) {
+		if r.last && l.look.After(now) {
 			l.look, l.firm = now, false // the next of its order may go, or what waited
 		}
 	}

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/opentact/opentact/internal/db"
@@ -12,28 +13,78 @@ import (
 const (
 	lookAhead = 512  // deliveries of a lane, in the order wanted
 	maxOrders = 1000 // orders of a lane, when those are all held back
+	maxRun    = 64   // deliveries of one order that are claimed together
 )
 
-// fronts asks for deliveries of a lane, $1, that no older one of their order holds back. A lane may have a long way back: thousands that wait behind a few. So
-// the first of the lane are looked at, and when there are more than those, the front of each order.
+// fronts asks for deliveries of a lane that no older one of their order holds back. A lane may have a long way back: thousands that wait behind a few. So the
+// first of the lane are looked at, and when there are more than those, the front of each order.
 type fronts struct {
+	what     string
+	args     []any  // $1 to $3; $1 is the lane
 	eligible string // condition of a delivery j
 	blocks   string // condition of an older delivery e of the same order that holds j back: as a rule that it was never tried, is being tried, or has time to block
 	order    string // of j
 }
 
-// find gives up to n; args are $1 to $3.
-func (f fronts) find(ctx context.Context, tx *db.Tx, what string, n int, args ...any) ([]*delivery, error) {
-	rows, err := tx.Query(ctx, f.near(), append(args, int64(n))...)
-	list, err := db.List(what, rows, err, scanDelivery)
+// find gives up to n.
+func (f fronts) find(ctx context.Context, tx *db.Tx, n int) ([]*delivery, error) {
+	rows, err := tx.Query(ctx, f.near(), f.with(n)...)
+	list, err := db.List(f.what, rows, err, scanDelivery)
 	if err != nil || len(list) == n {
 		return list, err
 	}
-	if further, err := f.further(ctx, tx, args); err != nil || !further {
+	if further, err := f.more(ctx, tx, lookAhead); err != nil || !further {
 		return list, err
 	}
-	rows, err = tx.Query(ctx, f.far(), append(args, int64(n))...)
-	return db.List(what, rows, err, scanDelivery)
+	rows, err = tx.Query(ctx, f.far(), f.with(n)...)
+	return db.List(f.what, rows, err, scanDelivery)
+}
+
+// with gives the arguments and further ones.
+func (f fronts) with(more ...any) []any { return append(slices.Clone(f.args), more...) }
+
+// lengthen adds up to n deliveries to runs of one: those that follow in the order of each and may be sent when it arrived.
+func (f fronts) lengthen(ctx context.Context, tx *db.Tx, runs []run, n int) ([]run, error) {
+	if len(runs) == 0 || n <= 0 {
+		return runs, nil
+	}
+	if more, err := f.more(ctx, tx, len(runs)); err != nil || !more {
+		return runs, err
+	}
+	orders := map[string]int{}
+	for _, r := range runs {
+		orders[r[0].ord]++
+	}
+	share := min((n+len(runs)-1)/len(runs), maxRun-1)
+	for i, r := range runs {
+		if n <= 0 || r[0].ord == "" || orders[r[0].ord] > 1 {
+			continue
+		}
+		next, err := f.after(ctx, tx, r[0], min(share, n))
+		if err != nil {
+			return nil, err
+		}
+		runs[i] = append(r, next...)
+		n -= len(next)
+	}
+	return runs, nil
+}
+
+// after gives up to n deliveries that follow one in its order with nothing between that holds them back.
+func (f fronts) after(ctx context.Context, tx *db.Tx, d *delivery, n int) ([]*delivery, error) {
+	rows, err := tx.Query(ctx, "SELECT "+deliveryColumns+", CASE WHEN j.lane = $1 AND "+f.eligible+" THEN 2 WHEN "+f.blocks+` THEN 1 ELSE 0 END
+		FROM webhook_delivery AS j JOIN webhook_delivery AS e ON e.uuid = j.uuid WHERE j.ord = $4 AND j.due_on IS NOT NULL AND (j.seq, j.uuid) > ($5, $6)
+		ORDER BY j.seq, j.uuid LIMIT $7`, f.with(d.ord, d.seq, d.id, n)...)
+	open := true
+	list, err := db.List(f.what, rows, err, func(into func(...any) error) (*delivery, error) {
+		var state int
+		d, err := scanDelivery(func(v ...any) error { return into(append(v, &state)...) })
+		if open = open && state != 1; !open || state == 0 {
+			return nil, err
+		}
+		return d, err
+	})
+	return slices.DeleteFunc(list, func(d *delivery) bool { return d == nil }), err
 }
 
 // near looks at the first deliveries of the lane.
@@ -42,11 +93,11 @@ func (f fronts) near() string {
 		WHERE NOT EXISTS (SELECT 1 FROM webhook_delivery AS e WHERE e.ord = j.ord AND e.due_on IS NOT NULL AND (e.seq, e.uuid) < (j.seq, j.uuid) AND (` + f.blocks + ")) ORDER BY " + f.order + " LIMIT $4"
 }
 
-// further tells whether there are more than near looks at.
-func (f fronts) further(ctx context.Context, tx *db.Tx, args []any) (bool, error) {
-	rows, err := tx.Query(ctx, "SELECT j.uuid FROM webhook_delivery AS j WHERE j.lane = $1 AND "+f.eligible+" LIMIT 1 OFFSET "+strconv.Itoa(lookAhead), args...)
+// more tells whether more than n are eligible, held back or not.
+func (f fronts) more(ctx context.Context, tx *db.Tx, n int) (bool, error) {
+	rows, err := tx.Query(ctx, "SELECT j.uuid FROM webhook_delivery AS j WHERE j.lane = $1 AND "+f.eligible+" LIMIT 1 OFFSET $4", f.with(n)...)
 	if err != nil {
-		return false, fmt.Errorf("further deliveries: %w", err)
+		return false, fmt.Errorf("%s: %w", f.what, err)
 	}
 	defer rows.Close()
 	return rows.Next(), rows.Err()

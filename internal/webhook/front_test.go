@@ -51,6 +51,7 @@ func TestTheFrontOfEachOrderIsFoundBehindALongQueue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		long := 0
 		for lane := range lanes {
 			err := d.Update(t.Context(), func(ctx context.Context, tx *db.Tx) error {
 				since := now.Add(-time.Minute)
@@ -60,6 +61,11 @@ func TestTheFrontOfEachOrderIsFoundBehindALongQueue(t *testing.T) {
 				}
 				compare(ctx, t, tx, lane+" due", due, plainDue, lane, now.UnixMicro())
 				compare(ctx, t, tx, lane+" waiting", waiting, plainWaiting, lane, now.UnixMicro(), since.UnixMicro())
+				some, err := follow(ctx, t, tx, lane, now)
+				if err != nil {
+					return err
+				}
+				long += some
 				few, _, err := webhook.Fronts(ctx, tx, lane, now, since, 3)
 				if err == nil && len(few) != min(3, len(due)) {
 					t.Errorf("%s: %d of %d", lane, len(few), len(due))
@@ -69,6 +75,9 @@ func TestTheFrontOfEachOrderIsFoundBehindALongQueue(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+		}
+		if long == 0 {
+			t.Error("no run is long")
 		}
 	})
 }
@@ -121,4 +130,38 @@ func compare(ctx context.Context, t *testing.T, tx *db.Tx, what string, got []st
 	if len(left) > 0 || len(got) != len(slices.Compact(slices.Sorted(slices.Values(got)))) {
 		t.Errorf("%s: %d orders are missing of %d deliveries that may be sent; %d were found", what, len(left), len(orders), len(got))
 	}
+}
+
+// follow wants of each run what follows its first in the order: nothing that is to be sent is left out, up to where one stands that holds the others back. It
+// counts runs of more than two.
+func follow(ctx context.Context, t *testing.T, tx *db.Tx, lane string, now time.Time) (long int, err error) {
+	runs, err := webhook.Runs(ctx, tx, lane, now, 2000)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range runs {
+		rows, err := tx.Query(ctx, `SELECT j.uuid, CASE WHEN j.due_on <= $2 AND j.owner IS NULL THEN 's' WHEN j.block_until IS NULL OR j.block_until > $2 THEN 'b' ELSE '' END
+			FROM webhook_delivery AS j JOIN webhook_delivery AS f ON f.ord = j.ord AND (j.seq, j.uuid) >= (f.seq, f.uuid) WHERE f.uuid = $1 ORDER BY j.seq, j.uuid`, r[0], now.UnixMicro())
+		if err != nil {
+			return 0, err
+		}
+		var want []string
+		for blocked := false; rows.Next() && !blocked; {
+			var id, state string
+			if err := rows.Scan(&id, &state); err != nil {
+				return 0, err
+			}
+			if blocked = state == "b"; state == "s" && len(want) < 64 {
+				want = append(want, id)
+			}
+		}
+		rows.Close()
+		if !slices.Equal(r, want) {
+			t.Errorf("%s: run of %v, want %v", lane, r, want)
+		}
+		if len(r) > 2 {
+			long++
+		}
+	}
+	return long, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ type delivery struct {
 	planned       time.Time // when it was due
 	started       time.Time
 	gap           time.Duration // between the attempts of its lane before it
+	tried         db.Time       // start of the try before
+	block         db.Time       // what block_until was before this try
 }
 
 // extra tells an attempt that the schedule did not ask for: its failure moves nothing.
@@ -66,7 +69,7 @@ func timeoutMS(d time.Duration) int64 {
 }
 
 const deliveryColumns = `j.uuid, j.account, j.lane, j.ord, j.seq, j.event, j.trigger_name, j.schedule, j.urls, j.method, j.header, j.body, j.secret, j.timeout_ms,
-	j.tries, j.failures, j.due_on`
+	j.tries, j.failures, j.due_on, j.tried_on, j.block_until`
 
 func scanDelivery(into func(...any) error) (*delivery, error) {
 	d := &delivery{}
@@ -77,7 +80,7 @@ func scanDelivery(into func(...any) error) (*delivery, error) {
 	var due db.Time
 	n := &d.notice
 	if err := into(&d.id, &n.Account, &d.lane, &ord, &d.seq, &event, &n.Trigger, &n.Schedule, &urls, &method, &header, &body, &secret, &timeout,
-		&d.tries, &d.failures, &due); err != nil {
+		&d.tries, &d.failures, &due, &d.tried, &d.block); err != nil {
 		return nil, err
 	}
 	d.ord, d.event, d.planned = string(ord), string(event), due.Time
@@ -88,25 +91,31 @@ func scanDelivery(into func(...any) error) (*delivery, error) {
 	return d, nil
 }
 
-// dueIn gives up to n due deliveries of a lane, those that are due for longest first. What a node has in hand is its own as long as it lives (TakeBack): its
-// clock is not ours. Only what nobody came back to for a day counts as lost.
-func dueIn(ctx context.Context, tx *db.Tx, lane string, now time.Time, n int) ([]*delivery, error) {
-	f := fronts{eligible: "j.due_on <= $2 AND (j.owner IS NULL OR j.due_on <= $3)", blocks: "e.block_until IS NULL OR e.block_until > $2", order: "j.due_on, j.seq, j.uuid"}
-	return f.find(ctx, tx, "due deliveries", n, lane, now.UnixMicro(), now.Add(-strayAfter).UnixMicro())
+// dueIn is the due deliveries of a lane, those that are due for longest first. What a node has in hand is its own as long as it lives (TakeBack): its clock is
+// not ours. Only what nobody came back to for a day counts as lost.
+func dueIn(lane string, now time.Time) fronts {
+	return fronts{
+		what:     "due deliveries",
+		args:     []any{lane, now.UnixMicro(), now.Add(-strayAfter).UnixMicro()},
+		eligible: "j.due_on <= $2 AND (j.owner IS NULL OR j.due_on <= $3)",
+		blocks:   "e.block_until IS NULL OR e.block_until > $2",
+		order:    "j.due_on, j.seq, j.uuid",
+	}
 }
 
 // free is the condition of a delivery j that nobody has in hand and whose next try may be made before it is due: no answer asked for a later one (Retry-After).
 const free = "j.due_on IS NOT NULL AND j.owner IS NULL AND (j.not_before IS NULL OR j.not_before <= $2)"
 
-// waitingIn gives up to n deliveries of a lane that were not tried since a time, in the order of the log and whenever they are due. One that an answer put off
-// holds nothing back.
-func waitingIn(ctx context.Context, tx *db.Tx, lane string, now, since time.Time, n int) ([]*delivery, error) {
-	f := fronts{
+// waitingIn is the deliveries of a lane that were not tried since a time, in the order of the log and whenever they are due. One that an answer put off holds
+// nothing back.
+func waitingIn(lane string, now, since time.Time) fronts {
+	return fronts{
+		what:     "waiting deliveries",
+		args:     []any{lane, now.UnixMicro(), since.UnixMicro()},
 		eligible: free + " AND (j.tried_on IS NULL OR j.tried_on <= $3)",
 		blocks:   "e.block_until IS NULL OR e.block_until > $2 OR e.tried_on <= $3 AND (e.not_before IS NULL OR e.not_before <= $2)",
 		order:    "j.seq, j.uuid",
 	}
-	return f.find(ctx, tx, "waiting deliveries", n, lane, now.UnixMicro(), since.UnixMicro())
 }
 
 // elderOf gives the oldest delivery of the same order that was not tried since d became due, or nil.
@@ -169,12 +178,12 @@ func inHand(ctx context.Context, tx *db.Tx, node string) (map[string]hand, error
 }
 
 // own takes deliveries into this node's hands and writes their attempts. It gives those that nobody changed in the meantime.
-func (s *Service) own(ctx context.Context, tx *db.Tx, list []*delivery, now time.Time) ([]*delivery, error) {
-	if len(list) == 0 {
+func (s *Service) own(ctx context.Context, tx *db.Tx, runs []run, now time.Time) ([]run, error) {
+	if len(runs) == 0 {
 		return nil, nil
 	}
 	taken := map[string]bool{}
-	for rest := list; len(rest) > 0; {
+	for rest := slices.Concat(runs...); len(rest) > 0; {
 		n := chunkOf(len(rest))
 		args := []any{
 			s.node, now.Add(maxHold).UnixMicro(), now.UnixMicro(), now.Add(schedules[App].block).UnixMicro(), now.Add(schedules[Messaging].block).UnixMicro(),
@@ -193,15 +202,18 @@ func (s *Service) own(ctx context.Context, tx *db.Tx, list []*delivery, now time
 		}
 		rest = rest[n:]
 	}
-	var out []*delivery
-	for _, d := range list {
-		if taken[d.id] {
+	out := make([]run, 0, len(runs))
+	for _, r := range runs {
+		r = slices.DeleteFunc(r, func(d *delivery) bool { return !taken[d.id] })
+		for _, d := range r {
 			d.tries++
 			d.started = now
-			out = append(out, d)
+		}
+		if len(r) > 0 {
+			out = append(out, r)
 		}
 	}
-	return out, insertAttempts(ctx, tx, out)
+	return out, insertAttempts(ctx, tx, slices.Concat(out...))
 }
 
 func insertAttempts(ctx context.Context, tx *db.Tx, list []*delivery) error {
@@ -260,7 +272,7 @@ func saveAttempts(ctx context.Context, tx *db.Tx, list []result) error {
 				db.JSONOf(r.o.header), db.Text(r.o.response))
 		}
 		_, err := tx.Exec(ctx, "INSERT INTO webhook_attempt (delivery, n, url, started_on, duration_ms, status, error, header, response) VALUES "+db.Values(n, 9)+
-			` ON CONFLICT (delivery, n) DO UPDATE SET duration_ms = excluded.duration_ms, status = excluded.status, error = excluded.error, header = excluded.header,
+			` ON CONFLICT (delivery, n) DO UPDATE SET started_on = excluded.started_on, duration_ms = excluded.duration_ms, status = excluded.status, error = excluded.error, header = excluded.header,
 			response = excluded.response`, args...)
 		if err != nil {
 			return fmt.Errorf("save attempts: %w", err)
@@ -301,17 +313,48 @@ func (s *Service) saveFailure(ctx context.Context, tx *db.Tx, d *delivery, n aga
 	return nil
 }
 
+// unblocked is what block_until becomes of a delivery whose try came to nothing: one that never failed keeps its place before the newer ones of its order, and
+// of those that did a signed one holds nothing back. $1 is the present time.
+const unblocked = "CASE WHEN failures = 0 AND ord IS NOT NULL THEN NULL WHEN schedule = 'signed' THEN CAST($1 AS BIGINT) ELSE block_until END"
+
 // letGo gives back what this node had in hand and did not send, unless it was declared dead.
 func (s *Service) letGo(ctx context.Context, tx *db.Tx, list []*delivery) error {
+	if len(list) == 0 {
+		return nil
+	}
 	if err := s.fence(ctx, tx); err != nil {
 		return err
 	}
 	now := s.now()
 	for _, d := range list {
-		_, err := tx.Exec(ctx, `UPDATE webhook_delivery SET owner = NULL, due_on = $1, planned_on = $1, block_until = CASE schedule WHEN 'signed' THEN $2 ELSE block_until END
-			WHERE uuid = $3 AND owner = $4 AND tries = $5`, now.Add(unheldWait).UnixMicro(), now.UnixMicro(), d.id, s.node, int64(d.tries))
+		_, err := tx.Exec(ctx, "UPDATE webhook_delivery SET owner = NULL, due_on = $2, planned_on = $2, block_until = "+unblocked+" WHERE uuid = $3 AND owner = $4 AND tries = $5",
+			now.UnixMicro(), now.Add(unheldWait).UnixMicro(), d.id, s.node, int64(d.tries))
 		if err != nil {
 			return fmt.Errorf("let deliveries go: %w", err)
+		}
+	}
+	return nil
+}
+
+// putBack makes deliveries of a run what they were before the claim: their turn never came.
+func (s *Service) putBack(ctx context.Context, tx *db.Tx, list []*delivery) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if err := s.fence(ctx, tx); err != nil {
+		return err
+	}
+	for _, d := range list {
+		n, err := tx.Exec(ctx, `UPDATE webhook_delivery SET owner = NULL, due_on = planned_on, tries = tries - 1, tried_on = $1, block_until = $2
+			WHERE uuid = $3 AND owner = $4 AND tries = $5 AND due_on IS NOT NULL`, d.tried, d.block, d.id, s.node, int64(d.tries))
+		if err != nil {
+			return fmt.Errorf("put deliveries back: %w", err)
+		}
+		if n == 0 { // canceled in the meantime
+			continue
+		}
+		if _, err := tx.Exec(ctx, "DELETE FROM webhook_attempt WHERE delivery = $1 AND n = $2", d.id, int64(d.tries)); err != nil {
+			return fmt.Errorf("put deliveries back: %w", err)
 		}
 	}
 	return nil
@@ -335,7 +378,7 @@ func takeBack(ctx context.Context, tx *db.Tx, node string, now time.Time) error 
 	if err != nil {
 		return fmt.Errorf("end tests: %w", err)
 	}
-	_, err = tx.Exec(ctx, "UPDATE webhook_delivery SET owner = NULL, due_on = $1, planned_on = $1, block_until = CASE schedule WHEN 'signed' THEN $1 ELSE block_until END WHERE owner = $2", now.UnixMicro(), node)
+	_, err = tx.Exec(ctx, "UPDATE webhook_delivery SET owner = NULL, due_on = $1, planned_on = $1, block_until = "+unblocked+" WHERE owner = $2", now.UnixMicro(), node)
 	if err != nil {
 		return fmt.Errorf("take back deliveries: %w", err)
 	}
