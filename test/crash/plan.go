@@ -16,6 +16,7 @@ const (
 	settleEach   = 10 * time.Millisecond   // more of it for each acknowledged request
 	quietFor     = 1500 * time.Millisecond // without news, at least
 	longRun      = 5000                    // acknowledged requests
+	looks        = 15                      // at the server within the time that nothing must happen
 	quietEach    = time.Millisecond        // more of it for ten acknowledged requests: operators see what waits only once in a while
 	startTries   = 5                       // a kill may hit a starting server
 	frozenFor    = 60 * time.Second        // of a node that was stopped and goes on

@@ -152,7 +152,7 @@ func (r *run) settle(ctx context.Context) (time.Duration, error) {
 		if time.Since(quiet) > r.plan.quiet() {
 			return time.Since(began), nil
 		}
-		if !wait(ctx, 100*time.Millisecond) {
+		if !wait(ctx, r.plan.quiet()/looks) {
 			// What is not final now is told by the checks.
 			r.notes.complain("not quiet after %v: %s; callbacks came until %v ago", limit, what, r.sink.since())
 			return time.Since(began), nil
