@@ -20,7 +20,8 @@ const (
 	streamWrite      = 10 * time.Second
 	maxRequests      = 2048 // out-of-dialog requests at work in the Handler; beyond it they get 503
 	maxSources       = 65536
-	suspectFailures  = 5 // failed requests of a source that nobody knows
+	sweepEvery       = time.Second // of those that are noted, when there are that many
+	suspectFailures  = 5           // failed requests of a source that nobody knows
 	suspectWindow    = time.Minute
 	banFor           = 5 * time.Minute
 	defaultRate      = 10000 // new requests per second and source address

@@ -12,6 +12,7 @@ type sources struct {
 
 	mu     sync.Mutex
 	bucket map[netip.Addr]bucket // at most maxSources; when full, the idle ones are dropped
+	swept  time.Time             // a flood of new sources must not look through all of them at each request
 }
 
 type bucket struct {
@@ -24,7 +25,7 @@ func (s *sources) allow(ip netip.Addr, now time.Time) bool {
 	defer s.mu.Unlock()
 	b, known := s.bucket[ip]
 	if !known {
-		if len(s.bucket) >= maxSources {
+		if len(s.bucket) >= maxSources && now.Sub(s.swept) >= sweepEvery {
 			s.sweep(now)
 		}
 		b = bucket{tokens: s.rate, at: now}
@@ -43,6 +44,7 @@ func (s *sources) allow(ip netip.Addr, now time.Time) bool {
 
 // sweep drops the sources whose bucket is full again.
 func (s *sources) sweep(now time.Time) {
+	s.swept = now
 	for ip, b := range s.bucket {
 		if now.Sub(b.at) > time.Second {
 			delete(s.bucket, ip)

@@ -16,6 +16,7 @@ type suspects struct {
 
 	mu     sync.Mutex
 	source map[netip.Addr]suspect // at most maxSources; when full, those whose time is over are dropped, and then no more are noted
+	swept  time.Time
 }
 
 type suspect struct {
@@ -31,7 +32,7 @@ func (s *suspects) failed(ip netip.Addr, now time.Time) {
 	key := networkOf(ip)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.source) >= maxSources {
+	if len(s.source) >= maxSources && now.Sub(s.swept) >= sweepEvery {
 		s.sweep(now)
 	}
 	who, known := s.source[key]
@@ -64,6 +65,7 @@ func (s *suspects) banned(ip netip.Addr, now time.Time) bool {
 
 // sweep drops the sources whose time is over; mu is held.
 func (s *suspects) sweep(now time.Time) {
+	s.swept = now
 	for key, who := range s.source {
 		if last := len(who.failures) - 1; now.Before(who.banned) || last >= 0 && now.Sub(who.failures[last]) < suspectWindow {
 			continue
