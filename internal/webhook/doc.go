@@ -11,7 +11,8 @@
 // schedule (schedule.go). history.go lists and replays, trial.go sends a sample, debug.go tells why a signature does not verify; *_http.go are the REST side.
 // slots.go bounds the requests at once, sample.go holds the made-up events, counters.go what operators see.
 //
-// Deliveries of one order start one after the other; a failing one holds the next back only as long as its schedule says. After an outage of an endpoint
+// Deliveries of one order start one after the other; a failing one holds the next back only as long as its schedule says. Where a receiver answers quickly, a
+// worker takes a whole run of them at once: what it does not come to is put back as it was. After an outage of an endpoint
 // everything that waited goes at once, in the order of the log. The bytes of an event are read from the log, and copied only when the log is about to forget
 // them (Keep). A delivery may arrive twice after a crash: its webhook-id stays the same. Rows that a node has in hand name it; what it writes about them
 // counts only as long as they do. The package never asks what a notification means, and its outcome never changes what it reports.
