@@ -103,6 +103,7 @@ var keptState = map[string]string{
 	"internal/failpoint.armed":    "what a crash test asks for in the environment; only in builds with the tag failpoint",
 	"internal/ident.monotonic":    "RFC 9562 §6.2: one counter per process keeps identifiers of the same millisecond in order",
 	"internal/db/dbtest.template": "the migrated template database is made once for a test process",
+	"internal/db/dbtest.file":     "the migrated SQLite file is made once for a test process",
 	"internal/db/dbtest.own":      "one PostgreSQL server serves a whole test process",
 	"internal/db/dbtest.serial":   "gives each test of a process its own database name",
 	"internal/db/dbtest.createMu": "PostgreSQL copies a template for one caller at a time",
