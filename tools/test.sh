@@ -14,7 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 what=${1:-all}
 # SQLite is C made into Go: watched by the race detector it is twenty times slower, and its own threads are not ours to test. The rest is watched.
 build=(-race '-gcflags=modernc.org/...=-race=false')
-default=(./...)
+# Those that take longest begin first, so that none runs alone at the end.
+default=(./test/scenario ./test/crash ./test/sim ./test/docs ./test/nodes ./...)
 case "$what" in
 all | checks | race) ;;
 unit)

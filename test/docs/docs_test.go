@@ -2,6 +2,7 @@ package docs
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -28,8 +29,15 @@ const (
 	token     = "docs0123456789docs0123456789"
 )
 
+// atOnce is how many pages run at a time: they wait for most of it.
+const atOnce = "4"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) == "" {
+		flag.Parse()
+		if err := flag.Set("test.parallel", atOnce); err != nil {
+			panic(err)
+		}
 		os.Exit(m.Run())
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -66,6 +74,7 @@ func TestEverySampleRuns(t *testing.T) {
 	}
 	for _, path := range append(pages, root+"/README.md") {
 		t.Run(filepath.Base(path), func(t *testing.T) {
+			t.Parallel()
 			page, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,7 +19,15 @@ var built string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
+// atOnce is how many scenarios run at a time: their servers wait for most of it.
+const atOnce = "5"
+
 func run(m *testing.M) int {
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "scenario")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -52,7 +61,7 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// onBoth runs fn with a SQLite and with a PostgreSQL database; two of all such tests run at a time.
+// onBoth runs fn with a SQLite and with a PostgreSQL database, beside other such tests.
 func onBoth(t *testing.T, name string, fn func(t *testing.T, db string)) {
 	t.Run(name+"/sqlite", func(t *testing.T) {
 		t.Parallel()

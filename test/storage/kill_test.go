@@ -128,7 +128,7 @@ func TestKilledProcessKeepsWhatItAcknowledged(t *testing.T) {
 	}
 	// Jobs: those of a queue without a handler in the child are all there and run now; those of the other are done or run again, leased or not.
 	left := names(t, d, "SELECT payload FROM job")
-	again := jobs.NewRunner(jobs.Config{DB: d, Node: "node"})
+	again := jobs.NewRunner(jobs.Config{DB: d, Node: "again"})
 	ran := make(chan string, len(left))
 	h := func(_ context.Context, j jobs.Job) jobs.Outcome {
 		ran <- string(j.Payload)
@@ -136,6 +136,9 @@ func TestKilledProcessKeepsWhatItAcknowledged(t *testing.T) {
 	}
 	again.Handle("q", jobs.Options{}, h)
 	again.Handle("later", jobs.Options{}, h)
+	if err := d.Update(t.Context(), func(ctx context.Context, tx *db.Tx) error { return again.TakeBack(ctx, tx, "node") }); err != nil { // it was declared dead
+		t.Fatal(err)
+	}
 	running(t, again)
 	for range left {
 		if p := <-ran; !left[p] || !rows[strings.Trim(p, `"`)] {
