@@ -32,7 +32,7 @@ func (s *signal) do() {
 
 // try is one attempt to reach a party. What the signals announce is set before them.
 type try struct {
-	rang     signal // 180, or 183 without SDP
+	rang     signal // 180 or 183 without SDP
 	early    signal // SDP before the answer
 	answered signal
 	over     signal // refused, or unanswered and given up
@@ -316,11 +316,12 @@ func (c *Call) progressed(l *leg, t *try, ev sip.Progress) {
 	if l.state().Over() {
 		return
 	}
-	if len(ev.Body) > 0 && l.media.accept(ev.Body) == nil { // early media that cannot be understood is silence
-		t.early.do()
-	}
 	l.enter(ring)
-	t.rang.do()
+	if len(ev.Body) > 0 && l.media.accept(ev.Body) == nil { // early media that cannot be understood is silence
+		t.early.do() // and no ringing: the caller hears the one or the other
+	} else {
+		t.rang.do()
+	}
 }
 
 // tookCall follows the 200 of the far side.
