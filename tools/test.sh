@@ -30,11 +30,12 @@ scenario) default=(./test/scenario/...) ;;
 	;;
 esac
 read -r -a packages <<<"${PKG:-${default[*]}}"
-# Unless packages are named, those that take longest begin first, so that none runs alone at the end. The simulation runs its worlds on one processor each, where
-# the race detector finds little, and goes without it: it is built of the parts of the server that other tests start.
+# Unless packages are named, those that take longest begin first, so that none runs alone at the end, and two run by themselves and without the race detector,
+# from the parts of the server that other tests start anyway: the simulation has each world on one processor, where the detector finds little, and the demo
+# listens to speech as a customer would, from a server that is not slowed down.
 long=() single=()
 if [ -z "${PKG:-}" ] && [ "$what" != scenario ]; then
-	[ "$what" = unit ] || long=(./test/scenario ./test/crash ./test/docs ./test/nodes) single=(./test/sim)
+	[ "$what" = unit ] || long=(./test/scenario ./test/crash ./test/docs ./test/nodes) single=(./test/sim ./test/demo)
 fi
 read -r -a arguments <<<"${ARGS:-}"
 results=()
@@ -80,9 +81,9 @@ tests() {
 	step "tests: ${packages[*]}"
 	go build -race -buildvcs=false -o bin/tools/ ./test/tool/pgrun ./test/tool/summary || exit 1
 	local rest=("${packages[@]}")
-	[ ${#single[@]} -eq 0 ] || mapfile -t rest < <(go list "${packages[@]}" | grep -v '/test/sim$')
+	[ ${#single[@]} -eq 0 ] || mapfile -t rest < <(go list "${packages[@]}" | grep -Ev '/test/(sim|demo)$')
 	{
-		[ ${#single[@]} -eq 0 ] || CGO_ENABLED=0 go test -vet=off -timeout 8m -json "${arguments[@]}" "${single[@]}"
+		[ ${#single[@]} -eq 0 ] || CGO_ENABLED=0 go test -p 1 -vet=off -timeout 8m -json "${arguments[@]}" "${single[@]}"
 		bin/tools/pgrun go test "${build[@]}" -p 3 -vet=off -timeout 8m -json "${arguments[@]}" "${long[@]}" "${rest[@]}" # one of three waits
 	} | bin/tools/summary "${results[@]}"
 }
