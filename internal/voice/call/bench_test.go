@@ -129,20 +129,28 @@ func BenchmarkBridgedCall(b *testing.B) {
 // BenchmarkHeldCallMemory is what an answered call that waits costs: heap and stacks, without the caller's side being taken out.
 func BenchmarkHeldCallMemory(b *testing.B) {
 	const held = 500
+	w := newWorld(b, func(c *Call) { _ = c.Answer(bg) }, func(c *Config) { c.Observer = nobody{} })
+	p := newPhone(b)
+	body := benchOffer(b)
 	for range b.N {
-		w := newWorld(b, func(c *Call) { _ = c.Answer(bg) }, func(c *Config) { c.Observer = nobody{} })
-		p := newPhone(b)
-		body := benchOffer(b)
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		var up sync.WaitGroup
+		var up, gone sync.WaitGroup
 		dialogs := make([]*sip.Dialog, 0, held)
 		for range held {
 			up.Add(1)
+			gone.Add(1)
 			d, err := p.sip.Invite(bg, sip.InviteRequest{RequestURI: "sip:1@" + w.addr().String(), Body: body, Observe: func(e sip.Event) {
-				if _, ok := e.(sip.Answered); ok {
+				switch e := e.(type) {
+				case sip.Answered:
 					up.Done()
+				case sip.Ended:
+					gone.Done()
+				case sip.Failed:
+					b.Errorf("a call failed: %+v", e)
+					up.Done()
+					gone.Done()
 				}
 			}})
 			if err != nil {
@@ -158,6 +166,7 @@ func BenchmarkHeldCallMemory(b *testing.B) {
 		for _, d := range dialogs {
 			d.Hangup(sip.Reason{})
 		}
+		gone.Wait()
 		w.gone()
 	}
 }
