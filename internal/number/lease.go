@@ -6,7 +6,9 @@ import (
 
 	"github.com/opentact/opentact/internal/billing"
 	"github.com/opentact/opentact/internal/db"
+	"github.com/opentact/opentact/internal/e164"
 	"github.com/opentact/opentact/internal/fault"
+	"github.com/opentact/opentact/internal/ident"
 )
 
 const (
@@ -106,7 +108,11 @@ func (s *Service) Release(ctx context.Context, by By, keys []string) ([]leaseVie
 	var out []leaseView
 	err := s.db.Update(ctx, func(ctx context.Context, tx *db.Tx) error {
 		out = nil
+		done := map[string]bool{}
 		for _, key := range keys {
+			if done[canonical(key)] { // named twice
+				continue
+			}
 			l, err := lockByKey(ctx, tx, by.Account, key)
 			if fault.Is(err, fault.NotFound) && len(keys) > 1 {
 				return fault.Newf(fault.NotFound, "TN lease not found: %s", key)
@@ -119,10 +125,22 @@ func (s *Service) Release(ctx context.Context, by By, keys []string) ([]leaseVie
 				return err
 			}
 			out = append(out, v)
+			done[l.ID], done[l.TN.Digits()] = true, true
 		}
 		return nil
 	})
 	return out, err
+}
+
+// canonical is the one spelling of a lease's uuid or number; what is neither stays.
+func canonical(key string) string {
+	if id, err := ident.Parse(key); err == nil {
+		return id
+	}
+	if tn, err := e164.Parse(key); err == nil {
+		return tn.Digits()
+	}
+	return key
 }
 
 // release ends a lease, reports it, and shows it as it was but for its state.

@@ -392,7 +392,7 @@ func TestLifeOfALease(t *testing.T) {
 		if status, out := h.do(a, "DELETE", "/rest/lease/tn", `{"item":["`+tns[1]+`","19999999999"]}`); status != 404 {
 			t.Error(status, out)
 		}
-		if status, out := h.do(a, "DELETE", "/rest/lease/tn", `{"item":["`+tns[1]+`",`+tns[2]+`]}`); status != 200 || len(out.([]any)) != 2 {
+		if status, out := h.do(a, "DELETE", "/rest/lease/tn", `{"item":["`+tns[1]+`",`+tns[2]+`,"+`+tns[1]+`"]}`); status != 200 || len(out.([]any)) != 2 {
 			t.Error(status, out)
 		}
 		if drift, err := h.billing.Drift(t.Context(), a); err != nil || drift != 0 {
