@@ -18,6 +18,8 @@ const (
 	longRun      = 5000                    // acknowledged requests
 	looks        = 15                      // at the server within the time that nothing must happen
 	quietEach    = time.Millisecond        // more of it for ten acknowledged requests: operators see what waits only once in a while
+	orderPause   = 120 * time.Millisecond  // between two orders of a customer, at least
+	onSale       = 200                     // numbers of the areas that a customer buys from
 	startTries   = 5                       // a kill may hit a starting server
 	frozenFor    = 60 * time.Second        // of a node that was stopped and goes on
 	lifeLimit    = 3 * time.Second         // of a server until it is killed, however little it did
@@ -48,6 +50,11 @@ func (p *Plan) settle() time.Duration { return settleLimit + time.Duration(p.Ack
 
 // quiet is how long nothing must happen until nothing is to be expected any more.
 func (p *Plan) quiet() time.Duration { return quietFor + time.Duration(p.Acks/10)*quietEach }
+
+// orders is the time between two orders of a customer: what is on sale lasts for the whole run, which takes about twice as long as its messages alone.
+func (p *Plan) orders() time.Duration {
+	return max(orderPause, 2*time.Second*time.Duration(p.Acks)/time.Duration(max(p.Rate, 1))/onSale)
+}
 
 // chance is the randomness of one part of a run: parts do not share one, so that each depends on the seed alone.
 func (p *Plan) chance(part string) *rand.Rand {

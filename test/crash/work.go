@@ -101,7 +101,7 @@ func (w *work) begin(ctx, answers context.Context) *sync.WaitGroup {
 	}
 	crew(150*time.Millisecond, w.ring())
 	for _, area := range areas() {
-		crew(120*time.Millisecond, w.order(area))
+		crew(w.plan.orders(), w.order(area))
 	}
 	crew(40*time.Millisecond, w.credit)
 	crew(40*time.Millisecond, w.credit)
