@@ -23,6 +23,7 @@ type fakeEngine struct {
 	answering func(leg string) // nil, or told of a call before it is answered
 	refused   []call.Cause
 	placed    []call.Attempt
+	quick     bool // who is called picks up at once
 }
 
 func (e *fakeEngine) begin(l call.Leg) *fakeCall {
@@ -62,7 +63,11 @@ func (e *fakeEngine) Place(ctx context.Context, p call.Outbound) (live, error) {
 	e.mu.Lock()
 	e.placed = ways
 	e.mu.Unlock()
-	return e.begin(call.Leg{ID: p.ID, Account: p.Account, Type: p.Type, Direction: call.Out, From: ways[0].From, To: ways[0].To, Tag: p.Tag}), nil
+	c := e.begin(call.Leg{ID: p.ID, Account: p.Account, Type: p.Type, Direction: call.Out, From: ways[0].From, To: ways[0].To, Tag: p.Tag})
+	if e.quick {
+		return c, c.Answer(ctx)
+	}
+	return c, nil
 }
 
 func (e *fakeEngine) Find(leg string) (live, bool) {

@@ -62,7 +62,7 @@ func (s *Service) PlaceCall(ctx context.Context, n NewCall) (Call, error) {
 	}
 	ready := s.newScript(placed, t, sc.doc)
 	ready.ready, ready.placed, ready.record, ready.park, ready.account, ready.autoAnswer = sc.ready, true, sc.record, sc.park, owner, false
-	leg := placed.A()
+	leg := asPlaced(placed.A())
 	s.start(ready, free)
 	failpoint.Hit("voice.placed")
 	if err := s.written(ctx, n.Account, leg.ID); err != nil {
@@ -73,6 +73,11 @@ func (s *Service) PlaceCall(ctx context.Context, n NewCall) (Call, error) {
 	row.follow(&leg)
 	row.Meta = t.meta.all()
 	return row, nil
+}
+
+// asPlaced is a leg as it was when it was placed. The far side may ring at once: that is for the events to tell, and not for the answer to the request.
+func asPlaced(l call.Leg) call.Leg {
+	return call.Leg{ID: l.ID, Account: l.Account, Type: l.Type, Direction: l.Direction, From: l.From, To: l.To, State: call.Init, InitOn: l.InitOn, Tag: l.Tag}
 }
 
 // written waits until the journal has put a leg on the disk: a 201 promises that the call will be found. Storage that is away for too long is a 503.

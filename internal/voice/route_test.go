@@ -217,6 +217,18 @@ func TestCallMadeByREST(t *testing.T) {
 	})
 }
 
+// TestTheAnswerShowsACallAsItWasPlaced, even one that is picked up before the answer is written.
+func TestTheAnswerShowsACallAsItWasPlaced(t *testing.T) {
+	n := &network{}
+	h := build(t, dbtest.SQLite(t), func(c *Config) { c.Routes = n })
+	h.fake.quick = true
+	_, l := h.app(func(*App) {})
+	n.own, n.lease = l.TN, l.ID
+	o := h.do("POST", "/rest/call", `{"to":13125550190,"tn_lease":"`+l.ID+`","xml":"<Response><Pause length=\"1\"/></Response>"}`).is(201).object()
+	has(t, o, map[string]string{"state": `"init"`, "answer_on": "null", "ring_on": "null"})
+	h.states(o["uuid"].(string), "init", "live", "hangup", "destroyed")
+}
+
 func TestCallMadeByRESTIsCheckedFirst(t *testing.T) {
 	n := &network{}
 	h := build(t, dbtest.SQLite(t), func(c *Config) { c.Routes = n })
