@@ -23,20 +23,26 @@ var both = map[string]func(b *testing.B) *db.DB{
 	"postgres": func(b *testing.B) *db.DB { return dbtest.Postgres(b) },
 }
 
+// receiver takes requests; done is closed with the b.N'th.
+func receiver(b *testing.B) (url string, done chan struct{}) {
+	var got atomic.Int64
+	done = make(chan struct{})
+	sink := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if got.Add(1) == int64(b.N) {
+			close(done)
+		}
+	}))
+	b.Cleanup(sink.Close)
+	return sink.URL, done
+}
+
 // BenchmarkDeliveries sends events of ten accounts to one endpoint each, with an attempt row before each request.
 func BenchmarkDeliveries(b *testing.B) {
 	for name, d := range both {
 		b.Run(name, func(b *testing.B) {
-			var got atomic.Int64
-			done := make(chan struct{})
-			sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				if got.Add(1) == int64(b.N) {
-					close(done)
-				}
-			}))
-			defer sink.Close()
-			accounts, log, stop := running(b, d(b), sink.URL, 10)
+			sink, done := receiver(b)
+			accounts, log, stop := running(b, d(b), sink, 10)
 			defer stop()
 			b.ResetTimer()
 			for n := 0; n < b.N; n += 100 {
@@ -54,16 +60,8 @@ func BenchmarkDeliveries(b *testing.B) {
 func BenchmarkThreads(b *testing.B) {
 	for name, d := range both {
 		b.Run(name, func(b *testing.B) {
-			var got atomic.Int64
-			done := make(chan struct{})
-			sink := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body)
-				if got.Add(1) == int64(b.N) {
-					close(done)
-				}
-			}))
-			defer sink.Close()
-			accounts, log, stop := running(b, d(b), sink.URL, 1)
+			sink, done := receiver(b)
+			accounts, log, stop := running(b, d(b), sink, 1)
 			defer stop()
 			threads := []string{ident.New(), ident.New(), ident.New(), ident.New(), ident.New(), ident.New(), ident.New(), ident.New()}
 			b.ResetTimer()
