@@ -18,8 +18,7 @@ import (
 // Limits of one round of the dispatcher.
 const (
 	roundLanes = 64
-	hostWidth  = 64              // requests at once of one host of an account
-	runTime    = 5 * time.Second // after which what is left of a run goes back: it must not hold back its order for longer
+	hostWidth  = 64 // requests at once of one host of an account
 	saveBatch  = 256
 	retrySave  = time.Second // until results are saved again after the database refused
 	faraway    = time.Hour
@@ -282,14 +281,15 @@ func (d *dispatcher) start(ctx context.Context, r run) {
 			res := d.attempt(ctx, it, width, i > 0)
 			goOn := res.o.good() && time.Now().Before(until)
 			res.last = !goOn || i == len(r)-1
+			if goOn {
+				d.results <- res
+				continue
+			}
 			for _, rest := range r[i+1:] {
-				if !goOn {
-					d.results <- result{d: rest, idle: true}
-				}
+				d.results <- result{d: rest, idle: true}
 			}
-			if d.results <- res; !goOn {
-				return
-			}
+			d.results <- res
+			return
 		}
 	})
 }

@@ -13,7 +13,6 @@ import (
 const (
 	lookAhead = 512  // deliveries of a lane, in the order wanted
 	maxOrders = 1000 // orders of a lane, when those are all held back
-	maxRun    = 64   // deliveries of one order that are claimed together
 )
 
 // fronts asks for deliveries of a lane that no older one of their order holds back. A lane may have a long way back: thousands that wait behind a few. So the

@@ -25,6 +25,8 @@ const (
 	laneAhead   = 100 // claimed at once for a lane that answers quickly
 	narrowWidth = 4   // requests at once of a lane that is slow or fails, when half of the pool is in use
 	quickAnswer = 200 * time.Millisecond
+	maxRun      = 64              // deliveries of one order that are claimed together
+	runTime     = 5 * time.Second // after which what is left of them goes back
 
 	pollEvery   = time.Second // unless Config.PollEvery says otherwise
 	leaseMargin = 15 * time.Second
