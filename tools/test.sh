@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # test.sh [all|checks|unit|race|scenario]: runs tests and ends with one line "N passed, N failed, N skipped".
-#   all       checks, then every test once, with the race detector
+#   all       checks, then every test once, with the race detector but for test/sim and test/demo
 #   checks    format, vet, staticcheck (no tests; ends with the first failure's code)
 #   unit      tests of cmd and internal without the race detector
-#   race      every test with the race detector, no checks
+#   race      all without the checks
 #   scenario  whole-server scenarios, with the race detector
 # PKG="./internal/fault/... ./internal/money" narrows checks and tests to these packages; ARGS="-run X -count=1" is handed to go test.
 #
-# Everything is compiled once: vet and staticcheck read the race detector's build of the dependencies, which the tests need anyway.
+# Everything is compiled once: vet and staticcheck read the race detector's build of the dependencies, which most tests need anyway.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
